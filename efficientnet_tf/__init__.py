@@ -1,0 +1,31 @@
+"""EfficientNet (arXiv 1905.11946) for TensorFlow and Keras.
+
+The names below are loaded when first used: `import efficientnet_tf` imports no TensorFlow.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0.dev0"
+
+_FAMILY = [f"EfficientNet{suffix}" for suffix in ["B0", "B1", "B2", "B3", "B4", "B5", "B6", "B7"]]
+_FAMILY += ["EfficientNetB8", "EfficientNetL2", *[f"EfficientNetLite{i}" for i in range(5)]]
+_FAMILY += [f"EfficientNetEdgeTPU{size}" for size in "SML"]
+_PUBLIC = {
+    "create_model": "efficientnet_tf.models.registry",
+    "list_models": "efficientnet_tf.models.registry",
+    "endpoints": "efficientnet_tf.models.efficientnet",
+    **dict.fromkeys(_FAMILY, "efficientnet_tf.models.efficientnet"),
+}
+
+__all__ = sorted([*_PUBLIC, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,1 @@
+"""Networks: block strings, scaling, Keras layers, the EfficientNet family and its registry."""

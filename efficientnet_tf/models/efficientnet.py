@@ -1,0 +1,294 @@
+"""The network: stem, blocks, head, and constructors in the manner of keras.applications.
+
+Layer names: `stem_conv`, `stem_bn`, `block2a_expand_conv`, `block2a_expand_bn`,
+`block2a_dwconv`, `block2a_bn`, `block2a_se`, `block2a_project_conv`, `block2a_project_bn`,
+`block2a_drop`, `block2a_add`, `top_conv`, `top_bn`, `pooled_features`, `top_dropout`,
+`predictions`. A `_bn` layer before an activation applies it, too. Endpoints are layers of the
+model: `reduction_1` .. `reduction_5` (the last map at strides 2 to 32), `features` (output of the
+last block) and `pooled_features` (before dropout), so `model.get_layer("reduction_3").output`
+needs no surgery.
+
+Differences from keras.applications: padding is SAME (there: a shifted VALID for strides), the
+normalisation divides by the standard deviation (there: by its square root, repaired outside for
+ImageNet weights only), the survival ramp counts scaled blocks, initialisers are not truncated,
+BN epsilon 1e-3 and momentum 0.99 are stated, not inherited.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from efficientnet_tf.errors import UsageError
+from efficientnet_tf.models.architecture import Architecture, Block, make_architecture
+from efficientnet_tf.models.layers import (
+    BatchNormalization,
+    Dropout,
+    ImageNormalization,
+    SqueezeExcitation,
+    StochasticDepth,
+    conv_initializer,
+    dense_initializer,
+)
+from efficientnet_tf.models.variants import find_variant
+
+
+class _Builder:
+    """Makes the layers of one network, all with the same precision and activation."""
+
+    def __init__(self, architecture: Architecture, dtype: Any) -> None:
+        self.activation = architecture.activation
+        self.dtype = dtype
+
+    def conv(self, x: Any, filters: int, kernel: int, strides: tuple[int, int], name: str) -> Any:
+        return keras.layers.Conv2D(
+            filters,
+            kernel,
+            strides=strides,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=conv_initializer(),
+            dtype=self.dtype,
+            name=name,
+        )(x)
+
+    def depthwise(self, x: Any, block: Block) -> Any:
+        return keras.layers.DepthwiseConv2D(
+            block.kernel_size,
+            strides=block.strides,
+            padding="same",
+            use_bias=False,
+            depthwise_initializer=conv_initializer(),
+            dtype=self.dtype,
+            name=f"{block.name}_dwconv",
+        )(x)
+
+    def norm(self, x: Any, name: str, activate: bool = True) -> Any:
+        activation = self.activation if activate else None
+        return BatchNormalization(activation=activation, dtype=self.dtype, name=name)(x)
+
+    def expansion(self, x: Any, block: Block) -> Any:
+        """Everything up to the projection: expand, filter in space, squeeze and excite."""
+        if block.fused and block.expands:
+            x = self.conv(
+                x,
+                block.expanded_filters,
+                block.kernel_size,
+                block.strides,
+                f"{block.name}_expand_conv",
+            )
+            x = self.norm(x, f"{block.name}_expand_bn")
+        elif not block.fused:
+            if block.expands:
+                x = self.conv(x, block.expanded_filters, 1, (1, 1), f"{block.name}_expand_conv")
+                x = self.norm(x, f"{block.name}_expand_bn")
+            x = self.depthwise(x, block)
+            x = self.norm(x, f"{block.name}_bn")
+        if block.se_filters:
+            x = SqueezeExcitation(
+                block.se_filters,
+                activation=self.activation,
+                dtype=self.dtype,
+                name=f"{block.name}_se",
+            )(x)
+        return x
+
+    def block(self, inputs: Any, block: Block) -> Any:
+        """One MBConv or fused block, with its residual. [B, H, W, in] -> [B, H', W', out]."""
+        x = self.expansion(inputs, block)
+        x = self.conv(x, block.output_filters, 1, (1, 1), f"{block.name}_project_conv")
+        x = self.norm(x, f"{block.name}_project_bn", activate=False)
+        if block.has_residual:
+            if block.survival_prob < 1:
+                x = StochasticDepth(
+                    block.survival_prob, dtype=self.dtype, name=f"{block.name}_drop"
+                )(x)
+            x = keras.layers.Add(dtype=self.dtype, name=f"{block.name}_add")([inputs, x])
+        return x
+
+
+def _endpoint(x: Any, name: str, dtype: Any) -> Any:
+    return keras.layers.Identity(dtype=dtype, name=name)(x)
+
+
+def _body(x: Any, architecture: Architecture, builder: _Builder) -> Any:
+    """Stem and blocks: normalised images -> `features`."""
+    x = builder.conv(x, architecture.stem_filters, 3, (2, 2), "stem_conv")
+    x = builder.norm(x, "stem_bn")
+    reduction = 0
+    for position, block in enumerate(architecture.blocks):
+        x = builder.block(x, block)
+        following = architecture.blocks[position + 1 : position + 2]
+        if not following or max(following[0].strides) > 1:
+            reduction += 1
+            x = _endpoint(x, f"reduction_{reduction}", builder.dtype)
+    return _endpoint(x, "features", builder.dtype)
+
+
+def _image_input(
+    input_tensor: Any, input_shape: Sequence[int | None] | None, resolution: int
+) -> Any:
+    if input_shape is None:
+        input_shape = (resolution, resolution, 3)
+    elif len(input_shape) != 3 or input_shape[-1] != 3:
+        raise UsageError(
+            "input_shape must be (height, width, 3), images with three colours, received "
+            f"{tuple(input_shape)}. Repeat the channel of grey images three times."
+        )
+    if input_tensor is None:
+        return keras.Input(tuple(input_shape), dtype="float32", name="image")
+    if not keras.backend.is_keras_tensor(input_tensor):
+        raise UsageError(
+            "input_tensor must be the output of a Keras layer or keras.Input, received "
+            f"{type(input_tensor).__name__}."
+        )
+    return input_tensor
+
+
+def build(
+    architecture: Architecture,
+    *,
+    classes: int,
+    include_top: bool = True,
+    weights: str | None = None,
+    input_tensor: Any = None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classifier_activation: str | None = "softmax",
+    dtype: Any = None,
+    name: str | None = None,
+) -> keras.Model:
+    """Builds the Keras model of an architecture; see `create_model` for the arguments."""
+    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
+        raise UsageError(f"classes must be a whole number of at least 1, received {classes!r}.")
+    if pooling not in (None, "avg", "max"):
+        raise UsageError(f'pooling must be None, "avg" or "max", received {pooling!r}.')
+    if weights is not None and not str(weights).endswith(".weights.h5"):
+        raise UsageError(
+            "weights must be None or the path of a .weights.h5 file saved from this model, "
+            f"received {weights!r}. There are no weights to download yet; official TF1 checkpoints "
+            "are read by efficientnet_tf.importers.tf1_checkpoint.load_weights."
+        )
+    inputs = _image_input(input_tensor, input_shape, architecture.resolution)
+    builder = _Builder(architecture, dtype)
+    x = ImageNormalization(architecture.mean, architecture.std, name="normalization")(inputs)
+    x = _body(x, architecture, builder)
+    x = builder.conv(x, architecture.head_filters, 1, (1, 1), "top_conv")
+    x = builder.norm(x, "top_bn")
+    if include_top or pooling == "avg":
+        x = keras.layers.GlobalAveragePooling2D(dtype=dtype, name="pooled_features")(x)
+    elif pooling == "max":
+        x = keras.layers.GlobalMaxPooling2D(dtype=dtype, name="pooled_features")(x)
+    if include_top:
+        if architecture.dropout_rate > 0:
+            x = Dropout(architecture.dropout_rate, dtype=dtype, name="top_dropout")(x)
+        # In float32 also under a bfloat16 policy: the logits feed the loss.
+        x = keras.layers.Dense(
+            classes,
+            activation=classifier_activation,
+            kernel_initializer=dense_initializer(),
+            dtype="float32",
+            name="predictions",
+        )(x)
+    if input_tensor is not None:
+        inputs = keras.utils.get_source_inputs(input_tensor)
+    model = keras.Model(inputs, x, name=name or architecture.name)
+    if weights is not None:
+        model.load_weights(weights)
+    return model
+
+
+def endpoints(model: keras.Model) -> dict[str, Any]:
+    """Symbolic tensors of a model by the official endpoint names.
+
+    `stem`, `block_0` .., `block_0/expansion_output` .. (after SE, before the projection),
+    `reduction_1` .. with their `/expansion_output`, `features`, `head_1x1`, and if the model has
+    them `pooled_features` and `head`. Use as `keras.Model(model.inputs, endpoints(model))`.
+    """
+    found: dict[str, Any] = {}
+    block = -1
+    for layer in model.layers:
+        if layer.name == "stem_bn":
+            found["stem"] = layer.output
+        elif layer.name.startswith("reduction_"):
+            found[layer.name] = layer.output
+            found[f"{layer.name}/expansion_output"] = found[f"block_{block}/expansion_output"]
+        elif layer.name.endswith("_project_conv"):
+            block += 1
+            found[f"block_{block}/expansion_output"] = layer.input
+        elif layer.name == "top_bn":
+            found["head_1x1"] = layer.output
+        elif layer.name in ("features", "pooled_features"):
+            found[layer.name] = layer.output
+        elif layer.name == "predictions":
+            found["head"] = layer.output
+        if layer.name.endswith(("_project_bn", "_add")):
+            found[f"block_{block}"] = layer.output
+    return found
+
+
+def _constructor(name: str, function_name: str) -> Any:
+    variant = find_variant(name)
+
+    def construct(
+        include_top: bool = True,
+        weights: str | None = None,
+        input_tensor: Any = None,
+        input_shape: Sequence[int | None] | None = None,
+        pooling: str | None = None,
+        classes: int = variant.classes,
+        classifier_activation: str | None = "softmax",
+        name: str = variant.name,
+    ) -> keras.Model:
+        return build(
+            make_architecture(variant.name),
+            classes=classes,
+            include_top=include_top,
+            weights=weights,
+            input_tensor=input_tensor,
+            input_shape=input_shape,
+            pooling=pooling,
+            classifier_activation=classifier_activation,
+            name=name,
+        )
+
+    construct.__name__ = construct.__qualname__ = function_name
+    construct.__doc__ = f"""{function_name}, made like a model of keras.applications.
+
+    Images are [batch, height, width, 3] with values 0..255, float or uint8; the model normalises
+    them itself. Published input size: {variant.resolution} x {variant.resolution}.
+
+    Args:
+        include_top: whether pooling, dropout and classifier follow the last convolution.
+        weights: None for random weights, or the path of a `.weights.h5` file.
+        input_tensor: Keras tensor to use as image input.
+        input_shape: (height, width, 3); either side may be None.
+        pooling: without top: None for the feature map, "avg" or "max" for a vector.
+        classes: outputs of the classifier.
+        classifier_activation: "softmax", or None for logits.
+        name: of the model.
+
+    Returns:
+        A functional keras.Model.
+    """
+    return construct
+
+
+EfficientNetB0 = _constructor("efficientnet-b0", "EfficientNetB0")
+EfficientNetB1 = _constructor("efficientnet-b1", "EfficientNetB1")
+EfficientNetB2 = _constructor("efficientnet-b2", "EfficientNetB2")
+EfficientNetB3 = _constructor("efficientnet-b3", "EfficientNetB3")
+EfficientNetB4 = _constructor("efficientnet-b4", "EfficientNetB4")
+EfficientNetB5 = _constructor("efficientnet-b5", "EfficientNetB5")
+EfficientNetB6 = _constructor("efficientnet-b6", "EfficientNetB6")
+EfficientNetB7 = _constructor("efficientnet-b7", "EfficientNetB7")
+EfficientNetB8 = _constructor("efficientnet-b8", "EfficientNetB8")
+EfficientNetL2 = _constructor("efficientnet-l2", "EfficientNetL2")
+EfficientNetLite0 = _constructor("efficientnet-lite0", "EfficientNetLite0")
+EfficientNetLite1 = _constructor("efficientnet-lite1", "EfficientNetLite1")
+EfficientNetLite2 = _constructor("efficientnet-lite2", "EfficientNetLite2")
+EfficientNetLite3 = _constructor("efficientnet-lite3", "EfficientNetLite3")
+EfficientNetLite4 = _constructor("efficientnet-lite4", "EfficientNetLite4")
+EfficientNetEdgeTPUS = _constructor("efficientnet-edgetpu-S", "EfficientNetEdgeTPUS")
+EfficientNetEdgeTPUM = _constructor("efficientnet-edgetpu-M", "EfficientNetEdgeTPUM")
+EfficientNetEdgeTPUL = _constructor("efficientnet-edgetpu-L", "EfficientNetEdgeTPUL")

@@ -1,0 +1,250 @@
+"""The Keras layers of the family: normalisation, batch norm, SE, dropout, stochastic depth.
+
+All are backend-neutral (`keras.ops` only) and serialisable. What depends on the replica or the
+step comes from `models/engine.py`.
+
+Differences:
+- from keras.layers.BatchNormalization: the activation can be applied in the same layer; in
+  training the batch variance is E[x^2] - E[x]^2 in float32, biased, as on the official TPU path,
+  and moments can be averaged over a group of replicas.
+- from keras.layers.Dropout: under our training step masks differ between replicas.
+- from the official code: the input is normalised in float32, also when the network computes in
+  bfloat16 (there the constants themselves were rounded, 123.675 to 123.5).
+"""
+
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from efficientnet_tf.errors import UsageError
+from efficientnet_tf.models.engine import current_engine
+
+_PACKAGE = "efficientnet_tf"
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "swish": ops.silu,
+    "relu6": ops.relu6,
+    "relu": ops.relu,
+}
+
+
+def conv_initializer() -> keras.initializers.Initializer:
+    """Untruncated normal with standard deviation sqrt(2 / fan_out); depthwise counts one filter."""
+    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+
+
+def dense_initializer() -> keras.initializers.Initializer:
+    """Uniform in +-1/sqrt(classes), for the classifier."""
+    return keras.initializers.VarianceScaling(1.0 / 3.0, "fan_out", "uniform")
+
+
+def _layer_id(layer: keras.layers.Layer) -> int:
+    """A number that depends on the layer's name alone, so that masks survive a restart."""
+    return zlib.crc32(layer.name.encode()) & 0x7FFFFFFF
+
+
+def _check_activation(activation: str | None) -> str | None:
+    if activation is not None and activation not in ACTIVATIONS:
+        known = ", ".join(f'"{name}"' for name in ACTIVATIONS)
+        raise UsageError(f"activation must be one of {known} or None, received {activation!r}.")
+    return activation
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class ImageNormalization(keras.layers.Layer):
+    """(image - mean) / std per channel, in float32, whatever the precision of the network.
+
+    Input: [batch, height, width, 3], values 0..255, float or uint8.
+    Output: the same shape, float32.
+
+    Args:
+        mean, std: three numbers each, on the scale 0..255.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], **kwargs: Any) -> None:
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        self.mean = tuple(float(value) for value in mean)
+        self.std = tuple(float(value) for value in std)
+
+    def call(self, inputs: Any) -> Any:
+        mean = ops.convert_to_tensor(self.mean, "float32")
+        std = ops.convert_to_tensor(self.std, "float32")
+        return (ops.cast(inputs, "float32") - mean) / std
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "mean": self.mean, "std": self.std}
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalisation over all axes but the last, followed by an optional activation.
+
+    Input and output: [batch, height, width, channels].
+    Moving statistics: new = momentum * old + (1 - momentum) * batch, with the biased variance.
+
+    Args:
+        momentum: of the moving statistics; 0.99 (paper, section 5.2).
+        epsilon: added to the variance; 1e-3.
+        activation: "swish", "relu6", "relu" or None.
+    """
+
+    def __init__(
+        self,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        activation: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+        self.activation = _check_activation(activation)
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        x = ops.cast(inputs, "float32")
+        if training and self.trainable:
+            mean = ops.mean(x, axis=(0, 1, 2))
+            mean_of_squares = ops.mean(ops.square(x), axis=(0, 1, 2))
+            engine = current_engine()
+            if engine is not None:
+                mean, mean_of_squares = engine.average_moments(mean, mean_of_squares)
+            variance = mean_of_squares - ops.square(mean)
+            self._update(self.moving_mean, mean)
+            self._update(self.moving_variance, variance)
+        else:
+            mean = ops.cast(self.moving_mean, "float32")
+            variance = ops.cast(self.moving_variance, "float32")
+        scale = ops.rsqrt(variance + self.epsilon) * ops.cast(self.gamma, "float32")
+        y = x * scale + (ops.cast(self.beta, "float32") - mean * scale)
+        y = ops.cast(y, self.compute_dtype)
+        return y if self.activation is None else ACTIVATIONS[self.activation](y)
+
+    def _update(self, moving: Any, batch: Any) -> None:
+        moving.assign(moving - (moving - batch) * (1.0 - self.momentum))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "activation": self.activation}
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class SqueezeExcitation(keras.layers.Layer):
+    """Rescales channels by a gate computed from their means (arXiv 1709.01507).
+
+    mean over height and width -> 1x1 convolution, bias, activation -> 1x1 convolution, bias,
+    sigmoid -> multiply. Input and output: [batch, height, width, channels].
+
+    Args:
+        filters: of the squeezed vector. In this family it is counted from the *input* filters of
+            the block, not from the expanded ones (official.md 1.7).
+        activation: between the two convolutions: "swish", "relu6" or "relu".
+    """
+
+    def __init__(self, filters: int, activation: str = "swish", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.activation = _check_activation(activation)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        channels = input_shape[-1]
+        kernel = conv_initializer()
+        self.reduce_kernel = self.add_weight(
+            shape=(1, 1, channels, self.filters), initializer=kernel, name="reduce_kernel"
+        )
+        self.reduce_bias = self.add_weight(
+            shape=(self.filters,), initializer="zeros", name="reduce_bias"
+        )
+        self.expand_kernel = self.add_weight(
+            shape=(1, 1, self.filters, channels), initializer=kernel, name="expand_kernel"
+        )
+        self.expand_bias = self.add_weight(
+            shape=(channels,), initializer="zeros", name="expand_bias"
+        )
+
+    def call(self, inputs: Any) -> Any:
+        channels = inputs.shape[-1]
+        squeezed = ops.mean(inputs, axis=(1, 2))  # [batch, channels]
+        hidden = ops.matmul(squeezed, ops.reshape(self.reduce_kernel, (channels, self.filters)))
+        hidden = hidden + self.reduce_bias
+        if self.activation is not None:
+            hidden = ACTIVATIONS[self.activation](hidden)
+        gate = ops.matmul(hidden, ops.reshape(self.expand_kernel, (self.filters, channels)))
+        gate = ops.sigmoid(gate + self.expand_bias)
+        return inputs * ops.reshape(gate, (-1, 1, 1, channels))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "filters": self.filters, "activation": self.activation}
+
+
+class _RandomMask(keras.layers.Layer):
+    """A layer that draws uniform numbers: from the engine in our training step, else from Keras."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def _uniform(self, shape: Sequence[Any]) -> Any:
+        engine = current_engine()
+        if engine is not None:
+            return engine.uniform(shape, _layer_id(self))
+        return keras.random.uniform(shape, seed=self.seed_generator, dtype="float32")
+
+    def _scale_survivors(self, inputs: Any, mask_shape: Sequence[Any], survival: float) -> Any:
+        """Inputs / survival where floor(survival + U[0, 1)) is 1, zero where it is 0."""
+        mask = ops.cast(ops.floor(survival + self._uniform(mask_shape)), inputs.dtype)
+        return inputs / ops.cast(survival, inputs.dtype) * mask
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class Dropout(_RandomMask):
+    """Sets single inputs to zero with probability `rate` in training, scales the rest up.
+
+    Args:
+        rate: in [0, 1).
+    """
+
+    def __init__(self, rate: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate = rate
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if not training or self.rate == 0:
+            return inputs
+        return self._scale_survivors(inputs, ops.shape(inputs), 1.0 - self.rate)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate}
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class StochasticDepth(_RandomMask):
+    """Drops the whole residual branch of single examples in training (arXiv 1603.09382).
+
+    The official code calls it drop connect, with rate 1 - survival_prob.
+    Input and output: [batch, height, width, channels].
+
+    Args:
+        survival_prob: probability that an example keeps the branch, in (0, 1].
+    """
+
+    def __init__(self, survival_prob: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.survival_prob = survival_prob
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if not training or self.survival_prob == 1:
+            return inputs
+        shape = (ops.shape(inputs)[0], 1, 1, 1)
+        return self._scale_survivors(inputs, shape, self.survival_prob)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "survival_prob": self.survival_prob}

@@ -1,0 +1,45 @@
+"""How width and depth coefficients change a network: the two rounding rules (paper, section 4).
+
+Differences: Keras and timm count repeats of the first and last stage of the lite family apart in
+their builders; here `fixed` says it once. The rules themselves are the official code's.
+"""
+
+import math
+
+from efficientnet_tf.errors import UsageError
+
+
+def round_filters(filters: int, width_coefficient: float, depth_divisor: int = 8) -> int:
+    """Scales a number of filters by the width coefficient and rounds it for the hardware.
+
+    The result is the nearest multiple of `depth_divisor` (halves up), but never below one multiple
+    and never more than 10 % under the exact product: then one multiple is added.
+    """
+    exact = filters * width_coefficient
+    rounded = max(depth_divisor, int(exact + depth_divisor / 2) // depth_divisor * depth_divisor)
+    if rounded < 0.9 * exact:
+        rounded += depth_divisor
+    return rounded
+
+
+def round_repeats(repeats: int, depth_coefficient: float) -> int:
+    """Scales a number of layers by the depth coefficient and rounds it up."""
+    return math.ceil(depth_coefficient * repeats)
+
+
+def survival_probability(index: int, num_blocks: int, final: float) -> float:
+    """Survival of block `index` of `num_blocks` under the linear ramp of stochastic depth.
+
+    Block 0 always survives; the ramp would reach `final` one block after the last. The count is
+    over *scaled* blocks, and blocks without a residual use up an index (arXiv 1603.09382; the
+    official code calls 1 - survival "drop connect").
+    """
+    return 1.0 - (1.0 - final) * index / num_blocks
+
+
+def check_coefficient(argument: str, value: float) -> float:
+    """Returns a positive, finite coefficient as float or raises a UsageError naming `argument`."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value <= 0:
+        raise UsageError(f"{argument} must be a positive number, received {value!r}.")
+    return float(value)

@@ -1,0 +1,30 @@
+"""Package metadata: what is installed, and which extras add what."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="efficientnet_tf",
+    version="0.1.0.dev0",
+    description="EfficientNet (arXiv 1905.11946) for TensorFlow/Keras, built for TPUs",
+    long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["efficientnet_tf", "efficientnet_tf.*"]),
+    install_requires=[
+        "tensorflow>=2.19,<2.22",
+        "keras>=3.12",
+        "tensorflow-datasets>=4.9.7",
+        "absl-py>=2.1",
+        "cloud-tpu-client>=0.10",
+        "ml_collections>=1.0",
+        "numpy>=1.26",
+        "scikit-learn>=1.3",  # ships the digits images of the embedded default
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "mypy>=1.11", "pillow>=10"],
+    },
+)
