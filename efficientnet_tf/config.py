@@ -1,0 +1,247 @@
+"""The typed, closed configuration of an experiment.
+
+A config file in `configs/` has `get_config()`, which returns an `ExperimentConfig`; the command
+line may override any field (`--config.optimizer.weight_decay=0`); then `finish` validates and
+freezes it, and from there on it never changes. Every field carries its meaning and its range, so
+`main.py --help`, the checks and the resolved copy in model_dir come from this one table.
+
+Changing a field outside `FREE_ON_RESUME` makes another experiment: a run in the same model_dir is
+refused.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from efficientnet_tf.errors import UsageError, nearest
+
+
+def _option(
+    default: Any,
+    meaning: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
+    metadata = {"meaning": meaning, "choices": choices, "low": low, "high": high}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class _Section:
+    """Attributes can be set until `freeze`, and only those that are declared."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        declared = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+        if name not in declared:
+            raise UsageError(f'config has no field "{name}".{nearest(name, declared)}')
+        if self.__dict__.get("_frozen"):
+            raise UsageError(f'config field "{name}" cannot change after the run has started.')
+        self.__dict__[name] = value
+
+    def freeze(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, _Section):
+                value.freeze()
+        self.__dict__["_frozen"] = True
+
+
+@dataclasses.dataclass
+class ModelConfig(_Section):
+    name: str = _option("efficientnet-b0", "variant, see --list_models")
+    width_coefficient: float | None = _option(None, "None: the variant's", low=0)
+    depth_coefficient: float | None = _option(None, "None: the variant's", low=0)
+    resolution: int | None = _option(None, "image side in pixels; None: the variant's", low=8)
+    dropout_rate: float | None = _option(None, "None: the variant's", low=0, high=1)
+    survival_prob: float | None = _option(None, "None: 0.8 at the end of the net", low=0, high=1)
+    blocks_args: tuple[str, ...] | None = _option(None, "block strings; None: the variant's")
+
+
+@dataclasses.dataclass
+class DataConfig(_Section):
+    source: str = _option("imagenet", "data set", choices=("imagenet", "digits", "synthetic"))
+    data_dir: str | None = _option(None, "where its files are (a folder or gs://...)")
+    minival_shards: int = _option(20, "shards of train held out for minival", low=0)
+    train_crop: str = _option("inception", "crop in training", choices=("inception", "none"))
+    flip: bool = _option(True, "mirror half of the training images")
+    eval_crop: str = _option(
+        "padding",
+        "padding: size/(size+32) of the short side, as in the paper; fraction: crop_fraction",
+        choices=("padding", "fraction", "none"),
+    )
+    crop_fraction: float = _option(0.875, "for eval_crop=fraction", low=0, high=1)
+    interpolation: str = _option(
+        "bicubic_tf1",
+        "of the resize",
+        choices=("bicubic_tf1", "bicubic", "bilinear"),
+    )
+    augment: str = _option("none", "none or autoaugment (v0)", choices=("none", "autoaugment"))
+    shuffle_buffer: int = _option(16384, "examples", low=1)
+    deterministic: bool = _option(True, "same order for any number of threads")
+
+
+@dataclasses.dataclass
+class OptimizerConfig(_Section):
+    base_learning_rate: float = _option(0.016, "per 256 images of the global batch", low=0)
+    schedule: str = _option(
+        "exponential",
+        "of the learning rate",
+        choices=("exponential", "cosine", "constant", "polynomial"),
+    )
+    warmup_epochs: float = _option(5.0, "linear from 0; masks the decay, does not shift it", low=0)
+    decay_epochs: float = _option(2.4, "period of the exponential decay", low=0)
+    decay_factor: float = _option(0.97, "of one period", low=0, high=1)
+    staircase: bool = _option(True, "decay in steps")
+    rho: float = _option(0.9, "decay of the mean square in RMSProp", low=0, high=1)
+    momentum: float = _option(0.9, "of RMSProp", low=0, high=1)
+    epsilon: float = _option(1e-3, "inside the root of RMSProp", low=0)
+    weight_decay: float = _option(1e-5, "L2 in the loss, not on batch norm", low=0)
+    label_smoothing: float = _option(0.1, "share of the uniform label", low=0, high=1)
+    mixup_alpha: float = _option(0.0, "of the Beta distribution; 0: off", low=0)
+    clip_norm: float = _option(0.0, "global norm of the gradient; 0: off", low=0)
+    ema_decay: float = _option(0.9999, "of the averaged weights; 0: off", low=0, high=1)
+
+
+@dataclasses.dataclass
+class TrainConfig(_Section):
+    epochs: float = _option(350.0, "passes over the training split", low=0)
+    global_batch_size: int = _option(2048, "images in one update, over all replicas", low=1)
+    accumulation_steps: int = _option(1, "parts in which an update is computed", low=1)
+    precision: str = _option(
+        "auto",
+        "auto: bfloat16 on TPU, else float32",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    seed: int = _option(0, "of weights, order, augmentation and masks", low=0)
+    steps_per_loop: int = _option(0, "on the device at once; 0: 100 on TPU, else 10", low=0)
+    eval_every_epochs: float = _option(10.0, "minival; 0: only at the end", low=0)
+    checkpoint_every_epochs: float = _option(2.0, "also before each evaluation", low=0)
+    keep_checkpoints: int = _option(3, "newest ones; the best is kept besides", low=1)
+    patience: int = _option(
+        0, "evaluations without a better minival top-1 before stopping; 0: off", low=0
+    )
+    eval_batch_size: int = _option(0, "over all replicas; 0: as in training", low=0)
+    eval_raw_weights: bool = _option(False, "evaluate the raw weights, too")
+
+
+@dataclasses.dataclass
+class ExperimentConfig(_Section):
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+
+
+# Fields that do not change the numbers of any step, or only of steps still to come.
+FREE_ON_RESUME = frozenset(
+    {
+        "data.data_dir",
+        "data.eval_crop",
+        "data.crop_fraction",
+        "train.epochs",
+        "train.steps_per_loop",
+        "train.eval_every_epochs",
+        "train.checkpoint_every_epochs",
+        "train.keep_checkpoints",
+        "train.patience",
+        "train.eval_batch_size",
+        "train.eval_raw_weights",
+    }
+)
+
+
+def fields(section: Any, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field, Any]]:
+    """(dotted name, field, value) of every option, depth first."""
+    for field in dataclasses.fields(section):
+        value = getattr(section, field.name)
+        if isinstance(value, _Section):
+            yield from fields(value, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name, field, value
+
+
+def to_dict(config: ExperimentConfig) -> dict[str, Any]:
+    """Dotted names to plain values, in the order of the declarations."""
+    return {name: value for name, _, value in fields(config)}
+
+
+def differences(config: ExperimentConfig, stored: dict[str, Any]) -> list[str]:
+    """Lines `name: stored -> asked` for fields that must not change when a run is resumed."""
+    lines = []
+    for name, value in to_dict(config).items():
+        kept = stored.get(name, value)
+        if isinstance(value, tuple) and isinstance(kept, list):
+            kept = tuple(kept)  # JSON has no tuples
+        if name not in FREE_ON_RESUME and kept != value:
+            lines.append(f"{name}: {kept!r} -> {value!r}")
+    return lines
+
+
+def check_name(dotted: str) -> None:
+    """Raises a UsageError with the nearest names if `dotted` is no field of the configuration."""
+    known = [name for name, _, _ in fields(ExperimentConfig())]
+    if dotted not in known:
+        leaf = dotted.rsplit(".", 1)[-1]
+        same_leaf = [name for name in known if name.rsplit(".", 1)[-1] == leaf]
+        hint = f" Did you mean {same_leaf[0]!r}?" if same_leaf else nearest(dotted, known)
+        raise UsageError(f'config has no field "{dotted}".{hint}')
+
+
+def _allowed_types(annotation: Any) -> tuple[type, ...]:
+    if isinstance(annotation, types.UnionType):
+        return tuple(t for part in typing.get_args(annotation) for t in _allowed_types(part))
+    if typing.get_origin(annotation) is tuple:
+        return (tuple, list)
+    return (int, float) if annotation is float else (annotation,)
+
+
+def _check(name: str, field: dataclasses.Field, value: Any) -> None:
+    allowed = _allowed_types(field.type)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        expected = getattr(field.type, "__name__", None) or str(field.type)
+        raise UsageError(
+            f"config field {name} must be of type {expected}, "
+            f"received {value!r} ({type(value).__name__})."
+        )
+    choices, low, high = (field.metadata[key] for key in ("choices", "low", "high"))
+    if choices and value not in choices:
+        raise UsageError(
+            f"config field {name} must be one of {', '.join(choices)}, received "
+            f'"{value}".{nearest(str(value), choices)}'
+        )
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        below = low is not None and value < low
+        above = high is not None and value > high
+        if below or above or not math.isfinite(value):
+            interval = f"at least {low:g}" if high is None else f"from {low or 0:g} to {high:g}"
+            raise UsageError(f"config field {name} must be {interval}, received {value!r}.")
+
+
+def finish(config: Any) -> ExperimentConfig:
+    """Validates and freezes a configuration.
+
+    Raises:
+        UsageError: not an ExperimentConfig, a wrong type, a value out of range, or fields that do
+            not fit together.
+    """
+    if not isinstance(config, ExperimentConfig):
+        raise UsageError(
+            "the config file's get_config() must return an efficientnet_tf.config."
+            f"ExperimentConfig, received {type(config).__name__}."
+        )
+    for name, field, value in fields(config):
+        _check(name, field, value)
+    if isinstance(config.model.blocks_args, list):
+        config.model.blocks_args = tuple(config.model.blocks_args)
+    train = config.train
+    if train.global_batch_size % train.accumulation_steps:
+        raise UsageError(
+            "config field train.accumulation_steps must divide train.global_batch_size: "
+            f"{train.accumulation_steps} does not divide {train.global_batch_size}."
+        )
+    config.freeze()
+    return config

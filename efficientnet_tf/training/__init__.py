@@ -1,0 +1,1 @@
+"""The training engine: distribution, state, step, loop and what it reports."""

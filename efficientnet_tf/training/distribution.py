@@ -1,0 +1,153 @@
+"""Where the training runs: the tf.distribute strategy, and what a layer may ask of it.
+
+`connect` turns the `--tpu` flag into a strategy; `ReplicaEngine` answers the layers' questions
+inside a replica (models/engine.py); `average_batch_norm_statistics` makes the replicas' moving
+statistics one before they are saved, evaluated or exported.
+
+Differences from the official code: masks are functions of (seed, step, part, replica, layer), not
+of hidden generator state; statistics of all batch-norm groups are averaged, where there the copy
+that reaches the checkpoint is the runtime's choice.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from efficientnet_tf.errors import UsageError
+
+NO_TPU = """no TPU found for --tpu={tpu}: {reason}
+What to check:
+  1. `pip list | grep -i tensorflow`: a TPU machine needs tensorflow-tpu alone; the plain
+     tensorflow package has no TPU kernels.
+  2. `ls /dev/accel* /dev/vfio`: the chips must be there, and readable by you.
+  3. Another process (a notebook, a JAX session) may hold them: only one can.
+  4. libtpu must fit tensorflow-tpu.
+Without --tpu the same command runs on the GPU or CPU of this machine."""
+
+
+def connect(tpu: str | None) -> tf.distribute.Strategy:
+    """Connects to the accelerator and returns the strategy to train under.
+
+    Args:
+        tpu: "local" (TPU VM, Colab, Kaggle), the name of a Cloud TPU, a "grpc://..." address, or
+            None for the GPUs of this machine, or its CPU if there is none.
+
+    Raises:
+        UsageError: no TPU answers there; the message says what to check.
+    """
+    if tpu is None:
+        gpus = tf.config.list_logical_devices("GPU")
+        if len(gpus) > 1:
+            return tf.distribute.MirroredStrategy()
+        return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
+    try:
+        logging.getLogger("tensorflow").setLevel(logging.FATAL)  # its errors repeat ours, longer
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)
+        if tpu != "local":
+            tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return tf.distribute.TPUStrategy(resolver)
+    except Exception as error:  # TF raises many kinds here, down to KeyError and socket errors
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise UsageError(NO_TPU.format(tpu=tpu, reason=reason[:200])) from error
+
+
+def is_tpu(strategy: tf.distribute.Strategy) -> bool:
+    return isinstance(strategy, tf.distribute.TPUStrategy)
+
+
+def describe(strategy: tf.distribute.Strategy) -> str:
+    """`8 TPU cores`, `2 GPUs` or `CPU (2 cores)`."""
+    replicas = strategy.num_replicas_in_sync
+    if is_tpu(strategy):
+        return f"{replicas} TPU core{'s' if replicas > 1 else ''}"
+    kind = strategy.extended.worker_devices[0].upper()
+    if "GPU" in kind:
+        return f"{replicas} GPU{'s' if replicas > 1 else ''}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cpus = f"CPU ({cores} core{'s' if cores != 1 else ''})"
+    return cpus if replicas == 1 else f"{replicas} replicas on {cpus}"
+
+
+def batch_norm_group_size(num_replicas: int) -> int:
+    """Replicas that share batch-norm moments, by the official rule: none up to 8, then n/8.
+
+    Raises:
+        UsageError: the replicas do not divide into groups.
+    """
+    if num_replicas <= 8:
+        return 1
+    group = max(8, num_replicas // 8)
+    if num_replicas % group:
+        raise UsageError(
+            f"{num_replicas} replicas do not divide into batch-norm groups of {group}; "
+            "use a number of replicas that is a multiple of 8."
+        )
+    return group
+
+
+class ReplicaEngine:
+    """Answers of one replica in one part of one step; implements models.engine.Engine.
+
+    Args:
+        seed: of the run.
+        step: int64 scalar tensor, the step before the update.
+        part: int or int64 scalar, which part of an accumulated batch.
+        group_size: replicas that share batch-norm moments; 1 for none.
+    """
+
+    def __init__(self, seed: int, step: tf.Tensor, part: Any = 0, group_size: int = 1) -> None:
+        replica = tf.distribute.get_replica_context()
+        self._replica = replica
+        self._group_size = group_size
+        self._seed = seed
+        replica_id = tf.cast(replica.replica_id_in_sync_group, tf.int64)
+        replicas = replica.num_replicas_in_sync
+        # One number for (step, part, replica): parts and replicas stay far below 2**20.
+        self._draw = tf.cast(step, tf.int64) * 2**20 + tf.cast(part, tf.int64) * replicas
+        self._draw += replica_id
+
+    def draw_seed(self, purpose: int) -> tf.Tensor:
+        """Int64 [2] seed for one use in this step, part and replica; `purpose` below 2**31."""
+        return tf.stack([tf.constant((self._seed << 31) ^ purpose, tf.int64), self._draw])
+
+    def uniform(self, shape: Sequence[Any], layer_id: int) -> tf.Tensor:
+        return tf.random.stateless_uniform(shape, self.draw_seed(layer_id))
+
+    @property
+    def averages_moments(self) -> bool:
+        return self._group_size > 1
+
+    def average_moments(
+        self, mean: tf.Tensor, mean_of_squares: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        if not self.averages_moments:
+            return mean, mean_of_squares
+        both = tf.stack([mean, mean_of_squares])
+        if self._group_size == self._replica.num_replicas_in_sync:
+            both = self._replica.all_reduce(tf.distribute.ReduceOp.MEAN, both)
+        else:
+            everyone = self._replica.all_gather(both[tf.newaxis], axis=0)  # [replicas, 2, C]
+            first = self._replica.replica_id_in_sync_group // self._group_size * self._group_size
+            group = tf.slice(everyone, [first, 0, 0], [self._group_size, -1, -1])
+            both = tf.reduce_mean(group, axis=0)
+        return both[0], both[1]
+
+
+def average_batch_norm_statistics(
+    strategy: tf.distribute.Strategy, variables: Sequence[tf.Variable]
+) -> None:
+    """Sets the copies of every moving statistic to their mean over the replicas."""
+    if strategy.num_replicas_in_sync == 1:
+        return
+
+    @tf.function
+    def average() -> None:
+        for variable in variables:
+            copies = strategy.run(lambda v=variable: tf.identity(v))
+            variable.assign(strategy.reduce(tf.distribute.ReduceOp.MEAN, copies, axis=None))
+
+    average()

@@ -1,0 +1,184 @@
+"""One training update and one evaluation batch, and the device-side loops around them.
+
+Here model, loss, optimizer and distribution meet. The loss is divided by the *global* batch size
+in exactly one place (`_part_loss`); gradients are then summed over replicas, once.
+
+Order of an update, as in the official code: gradients of loss + L2, RMSProp with the rate of the
+step before the increment, the step counter, then the averages with the step after it, over
+weights and batch-norm statistics alike.
+
+Differences from the official code: an update may be computed in parts (`accumulation_steps`);
+batch norm then sees one part at a time, as it would see one replica.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from efficientnet_tf.models.engine import use_engine
+from efficientnet_tf.optim.ema import ema_decay, ema_update
+from efficientnet_tf.optim.loss import (
+    is_weight_decayed,
+    l2_penalty,
+    mixup,
+    mixup_weights,
+    softmax_cross_entropy,
+)
+from efficientnet_tf.optim.rmsprop import EPSILON, MOMENTUM, RHO, rmsprop_update
+from efficientnet_tf.training.distribution import ReplicaEngine
+from efficientnet_tf.training.metrics import SUMS, batch_sums
+from efficientnet_tf.training.state import TrainState
+
+_MIXUP = 1  # purpose number of the mixup draw; layers use hashes of their names
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """What an update does; the names are those of config.OptimizerConfig and TrainConfig."""
+
+    global_batch_size: int
+    learning_rate: Callable[[Any], Any]
+    seed: int = 0
+    weight_decay: float = 1e-5
+    label_smoothing: float = 0.1
+    mixup_alpha: float = 0.0
+    accumulation_steps: int = 1
+    clip_norm: float = 0.0
+    rho: float = RHO
+    momentum: float = MOMENTUM
+    epsilon: float = EPSILON
+    ema_decay: float = 0.9999
+    batch_norm_group: int = 1
+
+
+class TrainStep:
+    """Runs updates of a state under a strategy.
+
+    `TrainStep(...)(iterator, num_steps)` runs `num_steps` updates on the device and returns their
+    losses, float32 [num_steps], L2 included. `num_steps` is a tensor: no retracing.
+    """
+
+    def __init__(
+        self, state: TrainState, options: StepOptions, strategy: tf.distribute.Strategy
+    ) -> None:
+        self._state = state
+        self._options = options
+        self._strategy = strategy
+        self._trainable = list(state.trainable.items())
+        self._decayed = [value for path, value in self._trainable if is_weight_decayed(path)]
+        self._run = tf.function(self._updates)
+
+    def __call__(self, iterator: Iterator[Any], num_steps: int) -> Any:
+        return self._run(iterator, tf.constant(num_steps, tf.int32)).numpy()
+
+    def _updates(self, iterator: Any, num_steps: tf.Tensor) -> tf.Tensor:
+        losses = tf.TensorArray(tf.float32, size=num_steps)
+        for index in tf.range(num_steps):
+            per_replica = self._strategy.run(self.update, args=(next(iterator),))
+            loss = self._strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
+            losses = losses.write(index, loss)
+        return losses.stack()
+
+    def update(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        """One update in replica context; returns this replica's share of the loss."""
+        options = self._options
+        loss, gradients = self.gradients(batch)
+        replica = tf.distribute.get_replica_context()
+        if replica.num_replicas_in_sync > 1:
+            gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        if options.clip_norm > 0:
+            gradients, _ = tf.clip_by_global_norm(gradients, options.clip_norm)
+        state = self._state
+        rate = options.learning_rate(state.step)
+        for (path, weight), gradient in zip(self._trainable, gradients, strict=True):
+            slots = state.mean_square[path], state.momentum[path]
+            updated = rmsprop_update(
+                weight, gradient, *slots, rate, options.rho, options.momentum, options.epsilon
+            )
+            for variable, value in zip((weight, *slots), updated, strict=True):
+                variable.assign(value)
+        state.step.assign_add(1)
+        if state.average:
+            decay = ema_decay(state.step, options.ema_decay)
+            for path, weight in state.weights.items():
+                average = state.average[path]
+                average.assign(ema_update(average, weight, decay))
+        return loss
+
+    def gradients(self, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """This replica's share of the loss and its gradients, over all parts of the batch."""
+        parts = self._options.accumulation_steps
+        if parts == 1:
+            return self._part_gradients(batch["image"], batch["label"], 0)
+        size = batch["image"].shape[0] // parts
+        loss = tf.constant(0.0)
+        gradients = [tf.zeros(weight.shape) for _, weight in self._trainable]
+        for part in tf.range(parts):
+            rows = slice(part * size, (part + 1) * size)
+            images = tf.ensure_shape(batch["image"][rows], [size, *batch["image"].shape[1:]])
+            labels = tf.ensure_shape(batch["label"][rows], [size])
+            part_loss, part_gradients = self._part_gradients(images, labels, part)
+            loss += part_loss
+            gradients = [total + one for total, one in zip(gradients, part_gradients, strict=True)]
+        return loss, gradients
+
+    def _part_gradients(
+        self, images: tf.Tensor, labels: tf.Tensor, part: Any
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        options = self._options
+        engine = ReplicaEngine(options.seed, self._state.step, part, options.batch_norm_group)
+        if options.mixup_alpha > 0:
+            classes = self._state.model.output_shape[-1]
+            draw = engine.draw_seed(_MIXUP)
+            weights = mixup_weights(tf.shape(images)[0], options.mixup_alpha, draw)
+            images, labels = mixup(images, tf.one_hot(labels, classes), weights)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([weight for _, weight in self._trainable])
+            with use_engine(engine):
+                logits = self._state.model(images, training=True)
+            loss = self._part_loss(logits, labels)
+        return loss, tape.gradient(loss, [weight for _, weight in self._trainable])
+
+    def _part_loss(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        options = self._options
+        losses = softmax_cross_entropy(logits, labels, options.label_smoothing)
+        loss = tf.reduce_sum(losses) / options.global_batch_size
+        if options.weight_decay > 0:
+            shares = self._strategy.num_replicas_in_sync * options.accumulation_steps
+            loss += options.weight_decay / shares * l2_penalty(self._decayed)
+        return loss
+
+
+class EvalStep:
+    """Sums the metrics of a whole data set, with the raw or the averaged weights."""
+
+    def __init__(
+        self, state: TrainState, strategy: tf.distribute.Strategy, *, averaged: bool
+    ) -> None:
+        self._state = state
+        self._strategy = strategy
+        self._weights = state.evaluation_weights(averaged)
+        self._run = tf.function(self._batch)
+
+    def __call__(self, dataset: Any) -> dict[str, float]:
+        """One pass over a (distributed) data set of {"image", "label", "mask"}."""
+        totals = dict.fromkeys(SUMS, 0.0)
+        for batch in dataset:
+            for name, value in self._run(batch).items():
+                totals[name] += float(value)  # float64 on the host: exact counts beyond 2**24
+        return totals
+
+    def _batch(self, batch: Any) -> dict[str, tf.Tensor]:
+        sums = self._strategy.run(self._replica_sums, args=(batch,))
+        return {
+            name: self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+            for name, value in sums.items()
+        }
+
+    def _replica_sums(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        with keras.StatelessScope(state_mapping=self._weights):
+            logits = self._state.model(batch["image"], training=False)
+        return batch_sums(logits, batch["label"], batch["mask"])
