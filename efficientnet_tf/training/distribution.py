@@ -110,12 +110,9 @@ class ReplicaEngine:
         self._draw = tf.cast(step, tf.int64) * 2**20 + tf.cast(part, tf.int64) * replicas
         self._draw += replica_id
 
-    def draw_seed(self, purpose: int) -> tf.Tensor:
-        """Int64 [2] seed for one use in this step, part and replica; `purpose` below 2**31."""
-        return tf.stack([tf.constant((self._seed << 31) ^ purpose, tf.int64), self._draw])
-
     def uniform(self, shape: Sequence[Any], layer_id: int) -> tf.Tensor:
-        return tf.random.stateless_uniform(shape, self.draw_seed(layer_id))
+        layer_seed = tf.constant((self._seed << 31) ^ layer_id, tf.int64)
+        return tf.random.stateless_uniform(shape, tf.stack([layer_seed, self._draw]))
 
     @property
     def averages_moments(self) -> bool:

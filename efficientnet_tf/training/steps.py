@@ -23,16 +23,12 @@ from efficientnet_tf.optim.ema import ema_decay, ema_update
 from efficientnet_tf.optim.loss import (
     is_weight_decayed,
     l2_penalty,
-    mixup,
-    mixup_weights,
     softmax_cross_entropy,
 )
 from efficientnet_tf.optim.rmsprop import EPSILON, MOMENTUM, RHO, rmsprop_update
 from efficientnet_tf.training.distribution import ReplicaEngine
 from efficientnet_tf.training.metrics import SUMS, batch_sums
 from efficientnet_tf.training.state import TrainState
-
-_MIXUP = 1  # purpose number of the mixup draw; layers use hashes of their names
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,6 @@ class StepOptions:
     seed: int = 0
     weight_decay: float = 1e-5
     label_smoothing: float = 0.1
-    mixup_alpha: float = 0.0
     accumulation_steps: int = 1
     clip_norm: float = 0.0
     rho: float = RHO
@@ -119,7 +114,7 @@ class TrainStep:
         for part in tf.range(parts):
             rows = slice(part * size, (part + 1) * size)
             images = tf.ensure_shape(batch["image"][rows], [size, *batch["image"].shape[1:]])
-            labels = tf.ensure_shape(batch["label"][rows], [size])
+            labels = tf.ensure_shape(batch["label"][rows], [size, *batch["label"].shape[1:]])
             part_loss, part_gradients = self._part_gradients(images, labels, part)
             loss += part_loss
             gradients = [total + one for total, one in zip(gradients, part_gradients, strict=True)]
@@ -130,11 +125,6 @@ class TrainStep:
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         options = self._options
         engine = ReplicaEngine(options.seed, self._state.step, part, options.batch_norm_group)
-        if options.mixup_alpha > 0:
-            classes = self._state.model.output_shape[-1]
-            draw = engine.draw_seed(_MIXUP)
-            weights = mixup_weights(tf.shape(images)[0], options.mixup_alpha, draw)
-            images, labels = mixup(images, tf.one_hot(labels, classes), weights)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([weight for _, weight in self._trainable])
             with use_engine(engine):

@@ -1,0 +1,165 @@
+"""Saving and resuming a run: its checkpoints, the best one, and the copy of its configuration.
+
+In model_dir:
+    config.json               the resolved configuration, written once
+    checkpoints/ckpt-<step>   the newest few, everything that training changes
+    best/ckpt-<step>          the one with the best minival top-1
+Variables carry readable names ("weights/stem_conv/kernel", "average/...", "step").
+
+Order of precedence on start: a checkpoint in model_dir continues that run; without one the run
+starts from scratch. TensorFlow writes a checkpoint to temporary files, renames them and only then
+points the file `checkpoint` at it, so a killed process leaves the previous one in force.
+"""
+
+import json
+import os
+from typing import Any
+
+import tensorflow as tf
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.training.state import TrainState
+
+_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+_PREFIX = "variables/"
+_SHOWN = 8
+
+
+def write_json(path: str, content: Any) -> None:
+    """Writes JSON so that the file is either the old one or the whole new one."""
+    temporary = f"{path}.tmp{os.getpid()}"
+    with tf.io.gfile.GFile(temporary, "w") as file:
+        file.write(json.dumps(content, indent=2) + "\n")
+    tf.io.gfile.rename(temporary, path, overwrite=True)
+
+
+def read_json(path: str) -> Any:
+    with tf.io.gfile.GFile(path) as file:
+        return json.load(file)
+
+
+def claim_model_dir(model_dir: str, config: config_lib.ExperimentConfig) -> None:
+    """Makes model_dir and writes the configuration, or checks that it is the same experiment.
+
+    Raises:
+        UsageError: the folder cannot be written, or holds a run of another configuration.
+    """
+    path = os.path.join(model_dir, "config.json")
+    try:
+        tf.io.gfile.makedirs(model_dir)
+        exists = tf.io.gfile.exists(path)
+        stored = read_json(path) if exists else {}
+        lines = config_lib.differences(config, stored)
+        if not lines:
+            write_json(path, config_lib.to_dict(config))
+    except (tf.errors.OpError, OSError) as error:
+        raise UsageError(
+            f'--model_dir: "{model_dir}" cannot be written: {_first_line(error)}. '
+            "Give a folder that you may write to."
+        ) from error
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f'--model_dir: "{path}" is not valid JSON ({error}); the run there cannot be resumed. '
+            "Give another folder."
+        ) from error
+    if lines:
+        raise UsageError(
+            f'--model_dir: "{model_dir}" holds a run with another configuration '
+            "(theirs -> yours):\n  " + "\n  ".join(lines) + "\n"
+            "Use the same configuration to continue it, or another --model_dir for a new run."
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0]
+
+
+def _stored_name(key: str) -> str | None:
+    """The name of a variable as we gave it, from TensorFlow's key; None for its bookkeeping."""
+    if not (key.startswith(_PREFIX) and key.endswith(_SUFFIX)):
+        return None
+    escaped = key.removeprefix(_PREFIX).removesuffix(_SUFFIX)
+    return escaped.replace(".S", "/").replace("..", ".")
+
+
+class Checkpointer:
+    """Saves a state into model_dir and restores it strictly: every variable, no leftovers."""
+
+    def __init__(self, model_dir: str, state: TrainState, keep: int) -> None:
+        self._model_dir = model_dir
+        self._variables = state.named_variables()
+        holder = tf.train.Checkpoint(variables=self._variables)
+        self._newest = tf.train.CheckpointManager(
+            holder, os.path.join(model_dir, "checkpoints"), max_to_keep=keep
+        )
+        self._best = tf.train.CheckpointManager(
+            holder, os.path.join(model_dir, "best"), max_to_keep=1
+        )
+
+    @property
+    def newest(self) -> str | None:
+        """Path of the newest complete checkpoint."""
+        return self._newest.latest_checkpoint
+
+    @property
+    def best(self) -> str | None:
+        """Path of the checkpoint with the best minival top-1."""
+        return self._best.latest_checkpoint
+
+    def save(self, step: int) -> str:
+        return self._save(self._newest, step)
+
+    def save_best(self, step: int) -> str:
+        return self._save(self._best, step)
+
+    def _save(self, manager: tf.train.CheckpointManager, step: int) -> str:
+        try:
+            return manager.save(checkpoint_number=step)
+        except (tf.errors.OpError, OSError) as error:
+            last = self.newest or "none"
+            raise RunError(
+                f'the checkpoint of step {step} could not be written to "{self._model_dir}": '
+                f"{_first_line(error)}. Is the disk full? The last good checkpoint is {last}; "
+                "start the same command again to go on from there."
+            ) from error
+
+    def restore(self, path: str) -> None:
+        """Sets every variable of the state from a checkpoint, or none.
+
+        Raises:
+            UsageError: it is unreadable or of another model; the message lists the differences.
+        """
+        try:
+            reader = tf.train.load_checkpoint(path)
+            keys = {_stored_name(key): key for key in reader.get_variable_to_shape_map()}
+            keys.pop(None, None)
+            shapes = reader.get_variable_to_shape_map()
+            lines = self._differences({name: shapes[key] for name, key in keys.items()})
+            values = {} if lines else {name: reader.get_tensor(key) for name, key in keys.items()}
+        except (tf.errors.OpError, ValueError) as error:
+            raise UsageError(
+                f'the checkpoint "{path}" cannot be read: {_first_line(error)}. '
+                "Remove it to go on from an older one, or use another --model_dir."
+            ) from error
+        if lines:
+            shown = "\n  ".join(lines[:_SHOWN])
+            more = f"\n  and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+            raise UsageError(
+                f'the checkpoint "{path}" is of another model, {len(lines)} differences:\n  '
+                f"{shown}{more}\nUse the model it was made with, or another --model_dir."
+            )
+        for name, variable in self._variables.items():
+            variable.assign(values[name])
+
+    def _differences(self, stored: dict[Any, list[int]]) -> list[str]:
+        lines = []
+        for name, variable in self._variables.items():
+            if name not in stored:
+                lines.append(f"{name}: not in the checkpoint")
+            elif tuple(stored[name]) != tuple(variable.shape):
+                lines.append(
+                    f"{name}: shape {tuple(stored[name])} in the checkpoint, "
+                    f"{tuple(variable.shape)} here"
+                )
+        return lines + [f"{n}: not in this model" for n in stored if n not in self._variables]

@@ -1,0 +1,188 @@
+"""The command line of main.py: its flags, its help, and which function they end in.
+
+Nothing here imports TensorFlow before the flags are right: `--help`, `--list_models` and every
+usage error answer at once.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.models.architecture import make_architecture
+from efficientnet_tf.models.registry import list_models
+
+MODES = ("train_and_eval", "train", "eval", "export")
+_DEFAULT_CONFIG = str(Path(__file__).resolve().parent.parent / "configs" / "imagenet.py")
+
+# (heading, [(flag, default, meaning)]): the help text and the definitions, in one table.
+_FLAGS: tuple[tuple[str, tuple[tuple[str, Any, str], ...]], ...] = (
+    (
+        "What to do",
+        (
+            ("mode", "train_and_eval", f"one of {', '.join(MODES)}"),
+            ("list_models", False, "print name, resolution, classes, params, multiply-adds; exit"),
+        ),
+    ),
+    (
+        "Model and data",
+        (
+            ("model", None, "name of the network; default: the config's (efficientnet-b0)"),
+            ("data_dir", None, "folder or gs://... with the data set's files"),
+        ),
+    ),
+    (
+        "Where it runs and where it writes",
+        (
+            ("tpu", None, "local, a TPU's name or grpc://...; default: GPUs if any, else CPU"),
+            ("model_dir", None, "checkpoints, logs, results; default: runs/<config>-<model>"),
+            ("export_dir", None, "the SavedModel; default: <model_dir>/export"),
+        ),
+    ),
+)
+
+
+def _define_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    for _, group in _FLAGS:
+        for name, default, meaning in group:
+            if isinstance(default, bool):
+                flags.DEFINE_boolean(name, default, meaning, flag_values=values)
+            else:
+                flags.DEFINE_string(name, default, meaning, flag_values=values)
+    config_flags.DEFINE_config_file(
+        "config", _DEFAULT_CONFIG, "experiment file", flag_values=values
+    )
+    return values
+
+
+def help_text() -> str:
+    """The answer to --help: flags in groups, then every field of the configuration."""
+    lines = [str(sys.modules["__main__"].__doc__ or __doc__).strip(), ""]
+    for heading, group in _FLAGS:
+        lines.append(f"{heading}:")
+        for name, default, meaning in group:
+            shown = "" if default is None or default is False else f" [{default}]"
+            lines.append(f"  --{name:<13}{meaning}{shown}")
+        lines.append("")
+    lines.append("Experiment:")
+    lines.append("  --config       experiment file with get_config() [configs/imagenet.py]")
+    lines.append("  --config.FIELD=VALUE overrides any field of it. Fields and their defaults:")
+    for name, field, value in config_lib.fields(config_lib.ExperimentConfig()):
+        meaning = field.metadata["meaning"]
+        choices = field.metadata["choices"]
+        if choices and not all(choice in meaning for choice in choices):
+            meaning += f" ({', '.join(choices)})"
+        lines.append(f"    {name:<34}{meaning} [{value}]")
+    return "\n".join(lines)
+
+
+def models_table() -> str:
+    lines = [f"{'name':<24}{'pixels':>7}{'classes':>9}{'params':>14}{'multiply-adds':>18}"]
+    for model in list_models():
+        lines.append(
+            f"{model.name:<24}{model.resolution:>7}{model.classes:>9}{model.params:>14,}"
+            f"{model.multiply_adds:>18,}"
+        )
+    return "\n".join(lines)
+
+
+def _check_arguments(argv: Sequence[str], known: Sequence[str]) -> None:
+    """Catches unknown flags and config fields before the libraries say it less clearly."""
+    for argument in argv[1:]:
+        if not argument.startswith("-"):
+            raise UsageError(
+                f'unexpected argument "{argument}": everything is a flag, as --name=value.'
+            )
+        name = argument.lstrip("-").split("=", 1)[0]
+        if name.startswith("config."):
+            config_lib.check_name(name.removeprefix("config."))
+        elif name not in known and name.removeprefix("no") not in known:
+            raise UsageError(f"unknown flag --{name}.{nearest(name, known)} See --help.")
+        elif "=" not in argument and name.removeprefix("no") not in ("list_models", "help"):
+            raise UsageError(f"flag --{name} needs a value: --{name}=...")
+
+
+def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, config_lib.ExperimentConfig]:
+    values = _define_flags()
+    _check_arguments(argv, [*values, "help"])
+    for argument in argv[1:]:
+        if argument.startswith("--config="):
+            path = argument.removeprefix("--config=")
+            if not os.path.isfile(path.split(":", 1)[0]):
+                raise UsageError(
+                    f'--config: no file "{path}". Give a Python file with get_config(), such as '
+                    "configs/digits.py."
+                )
+    try:
+        values(argv)
+        config = values.config
+    except flags.Error as error:
+        raise UsageError(f"{error}. See --help.") from error
+    if values.model is not None:
+        config.model.name = values.model
+    if values.data_dir is not None:
+        config.data.data_dir = values.data_dir
+    if values.mode not in MODES:
+        raise UsageError(
+            f'--mode must be one of {", ".join(MODES)}, received "{values.mode}".'
+            + nearest(values.mode, MODES)
+        )
+    return values, config_lib.finish(config)
+
+
+def _default_model_dir(values: flags.FlagValues, config: config_lib.ExperimentConfig) -> str:
+    path = values["config"].config_filename  # type: ignore[attr-defined]
+    return os.path.join("runs", f"{Path(path.split(':', 1)[0]).stem}-{config.model.name}")
+
+
+def _run(argv: Sequence[str]) -> None:
+    if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
+        print(help_text())
+        return
+    values, config = _parse(argv)
+    if values.list_models:
+        print(models_table())
+        return
+    model = config.model
+    make_architecture(  # refuses a wrong model before the seconds that TensorFlow takes to load
+        model.name,
+        width_coefficient=model.width_coefficient,
+        depth_coefficient=model.depth_coefficient,
+        resolution=model.resolution,
+        dropout_rate=model.dropout_rate,
+        survival_prob=model.survival_prob,
+        blocks_args=model.blocks_args,
+    )
+    model_dir = values.model_dir or _default_model_dir(values, config)
+    from efficientnet_tf.startup import start_tensorflow
+
+    start_tensorflow()
+    from efficientnet_tf import experiment
+
+    functions = {
+        "train_and_eval": experiment.train_and_evaluate,
+        "train": experiment.train,
+        "eval": experiment.evaluate,
+        "export": experiment.export,
+    }
+    functions[values.mode](config, model_dir, values.tpu, values.export_dir)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs a command line; returns its exit code: 0, 1 (failed on the way) or 2 (wrong use)."""
+    try:
+        _run(argv)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except RunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,42 @@
+"""Starts TensorFlow without its start-up noise; nothing else imports before this in a command.
+
+TensorFlow's C++ part writes several lines to standard error before it reads its own log level.
+They are held back during the import and shown only if the import fails.
+"""
+
+import os
+import sys
+import tempfile
+from importlib import import_module
+
+from efficientnet_tf.errors import UsageError
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and Keras quietly, on the TensorFlow backend.
+
+    Raises:
+        UsageError: KERAS_BACKEND asks for another backend, which the training code cannot use.
+    """
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise UsageError(
+            f'the environment variable KERAS_BACKEND is "{backend}", but training, evaluation and '
+            'export run on TensorFlow. Unset it or set it to "tensorflow".'
+        )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            import_module("tensorflow")
+            import_module("keras")
+        except BaseException:
+            os.dup2(saved, 2)
+            held_back.seek(0)
+            sys.stderr.write(held_back.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

@@ -1,0 +1,127 @@
+"""The order of a training run: update, log, evaluate, save, stop. It computes nothing itself.
+
+Everything it does is handed in as a callable, so it can be tested with a few integers and knows
+neither checkpoints nor models.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from efficientnet_tf.errors import RunError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """When things are due, in steps; 0 for an interval means only at the end.
+
+    Attributes:
+        total_steps: updates of the whole run.
+        steps_per_loop: updates on the device between two looks at the host, at least 1.
+        eval_every: between evaluations.
+        checkpoint_every: between checkpoints.
+    """
+
+    total_steps: int
+    steps_per_loop: int
+    eval_every: int = 0
+    checkpoint_every: int = 0
+
+    def next_stop(self, step: int) -> int:
+        """The next step after `step` at which something other than training is due."""
+        stops = [
+            (step // every + 1) * every
+            for every in (self.eval_every, self.checkpoint_every)
+            if every
+        ]
+        return min([self.total_steps, step + self.steps_per_loop, *stops])
+
+    def due(self, step: int, every: int) -> bool:
+        return step == self.total_steps or (every > 0 and step % every == 0)
+
+
+class StopRequest:
+    """Whether a signal has asked the run to save and end. `reason` is empty until then."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.reason)
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[StopRequest]:
+    """SIGTERM or the first Ctrl-C asks for a clean end; a second Ctrl-C interrupts at once."""
+    request = StopRequest()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        request.reason = signal.Signals(number).name
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield request
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def check_finite(losses: np.ndarray, first_step: int) -> None:
+    """Raises a RunError that names the steps whose loss is NaN or infinite.
+
+    Args:
+        losses: [steps], of the steps `first_step`, `first_step` + 1, ... counted from 1.
+    """
+    bad = np.flatnonzero(~np.isfinite(losses))
+    if bad.size:
+        steps = ", ".join(str(first_step + int(index)) for index in bad[:5])
+        more = f" and {bad.size - 5} more" if bad.size > 5 else ""
+        raise RunError(
+            f"the loss is not finite at step {steps}{more}; stopped without saving these steps. "
+            "The last checkpoint before them is kept. Lower the learning rate "
+            "(--config.optimizer.base_learning_rate), clip gradients "
+            "(--config.optimizer.clip_norm=1) or look for broken images."
+        )
+
+
+def run(
+    plan: Plan,
+    step: int,
+    *,
+    train: Callable[[int], np.ndarray],
+    log: Callable[[int, np.ndarray], Any],
+    evaluate: Callable[[int], bool],
+    save: Callable[[int], Any],
+    stop: StopRequest,
+) -> int:
+    """Trains from `step` to the end of the plan, or until told to stop; returns the last step.
+
+    Args:
+        train: runs so many updates, returns their losses.
+        log: told the step reached and the losses since the last call.
+        evaluate: told the step; returns whether to stop early. Called before `save` of the same
+            step, so that a checkpoint knows the evaluations up to its step.
+        save: told the step.
+        stop: looked at between device loops.
+    """
+    saved = step
+    while step < plan.total_steps:
+        losses = train(plan.next_stop(step) - step)
+        check_finite(losses, step + 1)
+        step += len(losses)
+        log(step, losses)
+        finished = plan.due(step, plan.eval_every) and evaluate(step)
+        if finished or plan.due(step, plan.eval_every) or plan.due(step, plan.checkpoint_every):
+            save(step)
+            saved = step
+        if finished or stop:
+            break
+    if saved < step:
+        save(step)
+    return step

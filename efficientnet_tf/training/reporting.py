@@ -1,0 +1,127 @@
+"""What a run tells: a progress bar or plain lines, history.jsonl and TensorBoard scalars."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Reporter:
+    """Shows progress and writes it down.
+
+    Args:
+        model_dir: gets history.jsonl and, below tensorboard/, the event files.
+        total_steps: of the run.
+        global_batch_size: images in one step.
+        first_step: where this process starts; later lines of an earlier process are cut off, for
+            their steps are done again.
+        learning_rate: rate of a step, for display.
+        stream: where people read; a bar if it is a terminal, else plain lines.
+        clock: seconds, for the plain lines.
+    """
+
+    def __init__(
+        self,
+        model_dir: str,
+        *,
+        total_steps: int,
+        global_batch_size: int,
+        first_step: int,
+        learning_rate: Callable[[int], float],
+        stream: TextIO = sys.stdout,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._total = total_steps
+        self._batch = global_batch_size
+        self._rate = learning_rate
+        self._stream = stream
+        self._clock = clock
+        self._first = first_step
+        self._started = self._last_line = clock()
+        self._history = os.path.join(model_dir, "history.jsonl")
+        _cut_history(self._history, first_step)
+        self._scalars = tf.summary.create_file_writer(os.path.join(model_dir, "tensorboard"))
+        self._bar = None
+        if stream.isatty():
+            self._bar = tqdm(
+                total=total_steps * global_batch_size,
+                initial=first_step * global_batch_size,
+                unit=" images",
+                unit_scale=True,
+                file=stream,
+                dynamic_ncols=True,
+                smoothing=0.1,
+            )
+
+    def say(self, text: str) -> None:
+        """A line for people, above the bar if there is one."""
+        if self._bar is not None:
+            self._bar.write(text, file=self._stream)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def progress(self, step: int, losses: np.ndarray) -> None:
+        """After a device loop: `losses` of the steps up to `step`."""
+        loss, rate = float(losses.mean()), self._rate(step - 1)
+        self._write(step, {"loss": loss, "learning_rate": rate})
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"step {step}, loss {loss:.3f}, lr {rate:.4g}", refresh=False)
+            self._bar.update(len(losses) * self._batch)
+        elif self._clock() - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = self._clock()
+            done, seconds = step - self._first, self._last_line - self._started
+            left = (self._total - step) * seconds / done
+            print(
+                f"step {step}/{self._total}  loss {loss:.3f}  lr {rate:.4g}  "
+                f"{done * self._batch / seconds:.0f} images/s  {_duration(left)} left",
+                file=self._stream,
+                flush=True,
+            )
+
+    def evaluation(self, step: int, split: str, weights: str, metrics: dict[str, Any]) -> None:
+        """The metrics of a split at a step, with "average" or "raw" weights."""
+        prefix = f"{split}/{weights}"
+        self._write(step, {f"{prefix}/{name}": value for name, value in metrics.items()})
+
+    def _write(self, step: int, values: dict[str, Any]) -> None:
+        with tf.io.gfile.GFile(self._history, "a") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+        with self._scalars.as_default():
+            for name, value in values.items():
+                tf.summary.scalar(name, value, step=step)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._scalars.close()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _cut_history(path: str, step: int) -> None:
+    """Drops lines of later steps and a line that a killed process left unfinished."""
+    if not tf.io.gfile.exists(path):
+        return
+    kept = []
+    with tf.io.gfile.GFile(path) as file:
+        for line in file.read().splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError, TypeError):
+                continue
+    with tf.io.gfile.GFile(path + ".tmp", "w") as file:
+        file.write("".join(kept))
+    tf.io.gfile.rename(path + ".tmp", path, overwrite=True)

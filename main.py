@@ -1,0 +1,12 @@
+"""Trains, evaluates and exports EfficientNet: flags -> configuration -> one function.
+
+python main.py --model=efficientnet-b4 --tpu=local --data_dir=gs://... --model_dir=gs://...
+python main.py --config=configs/digits.py
+"""
+
+import sys
+
+from efficientnet_tf import cli
+
+if __name__ == "__main__":
+    sys.exit(cli.main(sys.argv))
