@@ -15,16 +15,17 @@ setup(
     packages=find_packages(include=["efficientnet_tf", "efficientnet_tf.*"]),
     install_requires=[
         "tensorflow>=2.19,<2.22",
-        "keras>=3.12",
+        "keras>=3.12,<4",
         "tensorflow-datasets>=4.9.7",
         "absl-py>=2.1",
         "cloud-tpu-client>=0.10",
         "ml_collections>=1.0",
         "numpy>=1.26",
         "scikit-learn>=1.3",  # ships the digits images of the embedded default
+        "tensorboard>=2.19",
         "tqdm>=4.66",
     ],
     extras_require={
-        "test": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "mypy>=1.11", "pillow>=10"],
+        "test": ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff==0.17.5", "mypy==2.4.1"],
     },
 )

@@ -134,7 +134,8 @@ class Experiment:
             f"{params / 1e6:.2f} M weights, on {distribution.describe(self.strategy)} in "
             f"{self.precision}"
         )
-        counts = ", ".join(f"{n} {split}" for split, n in self.source.num_examples.items())
+        sizes = self.source.num_examples
+        counts = ", ".join(f"{sizes[split]} {split}" for split in ("train", "minival", "test"))
         print(f"data: {self.source.name} ({counts} images)")
         print(f"run: {self.model_dir}", flush=True)
 

@@ -30,8 +30,9 @@ def start_tensorflow() -> None:
     with tempfile.TemporaryFile() as held_back:
         os.dup2(held_back.fileno(), 2)
         try:
-            import_module("tensorflow")
+            tensorflow = import_module("tensorflow")
             import_module("keras")
+            tensorflow.config.list_physical_devices("GPU")  # says that there is no CUDA
         except BaseException:
             os.dup2(saved, 2)
             held_back.seek(0)

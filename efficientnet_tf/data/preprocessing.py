@@ -1,0 +1,229 @@
+"""From an encoded image, or a uint8 one, to the [size, size, 3] the model reads, in 0..255.
+
+Training takes the Inception crop (Szegedy et al. 2015, as the EfficientNet code does), evaluation
+a centre crop; both resize with TensorFlow 1's bicubic kernel. Nothing here divides by 255: the
+model normalises.
+
+Differences
+- from the paper: none; section 5.2 does not describe preprocessing.
+- from the official TPU code: crops and flips are a function of a seed handed in, not of op state;
+  `eval_crop="padding"` (the rule its published accuracies were made with) is the default, its
+  present rule is `"fraction"`; PNG and other formats are read as well as JPEG; an image too
+  small for a centre crop of one pixel keeps one pixel; if the crop sampler gives up, the centre
+  crop follows `interpolation` (theirs is bicubic whatever was asked for).
+- from keras.applications: that has no crop, and resizes with TensorFlow 2's bicubic, whose pixels
+  differ (half-pixel centres, A = -0.5).
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from efficientnet_tf.errors import UsageError, nearest
+
+TRAIN_CROPS = ("inception", "none")
+EVAL_CROPS = ("padding", "fraction", "none")
+IMAGE_DTYPES = ("float32", "uint8")
+# Legacy kernels are raw ops because tf.image.resize of TensorFlow 2 always centres on half pixels.
+_RESIZE = {
+    "bicubic_tf1": (tf.raw_ops.ResizeBicubic, False),  # no half-pixel centres, A = -0.75
+    "bicubic": (tf.raw_ops.ResizeBicubic, True),  # TensorFlow 2's, A = -0.5
+    "bilinear": (tf.raw_ops.ResizeBilinear, False),  # TensorFlow 1's
+}
+INTERPOLATIONS = tuple(_RESIZE)
+
+CROP_PADDING = 32  # pixels; the centre crop is size / (size + 32) of the shorter side
+
+# A box is int32 [4]: top, left, height, width, in pixels. An image shape is int32 [3]: h, w, c.
+ChooseBox = Callable[[tf.Tensor], tf.Tensor]
+
+
+def whole_box(image_shape: tf.Tensor) -> tf.Tensor:
+    """The box that keeps everything."""
+    return tf.stack([0, 0, image_shape[0], image_shape[1]])
+
+
+def centre_box(image_shape: tf.Tensor, fraction: float) -> tf.Tensor:
+    """A centred square, `fraction` of the shorter side rounded down, at least one pixel."""
+    height, width = image_shape[0], image_shape[1]
+    shorter = tf.cast(tf.minimum(height, width), tf.float32)
+    side = tf.maximum(tf.cast(fraction * shorter, tf.int32), 1)  # float32, as recorded boxes need
+    return tf.stack([(height - side + 1) // 2, (width - side + 1) // 2, side, side])
+
+
+def inception_box(image_shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """A random box of 8% to 100% of the area and aspect 3/4 to 4/3, a function of `seed` [2].
+
+    No box is under 10% of the image: `min_object_covered` is taken of an object that is the whole
+    image. TensorFlow's sampler draws aspect and height uniformly, so small areas are more likely
+    than in samplers that draw the area. After 10 failed attempts the box is the whole image.
+    """
+    begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+        image_shape,
+        bounding_boxes=[[[0.0, 0.0, 1.0, 1.0]]],
+        seed=seed,
+        min_object_covered=0.1,
+        aspect_ratio_range=(3 / 4, 4 / 3),
+        area_range=(0.08, 1.0),
+        max_attempts=10,
+        use_image_if_no_bounding_boxes=True,
+    )
+    return tf.concat([begin[:2], size[:2]], axis=0)
+
+
+def decode(image: Any, choose_box: ChooseBox = whole_box) -> tf.Tensor:
+    """The part of `image` that `choose_box` wants, uint8 [h, w, 3].
+
+    `image` is a scalar string (JPEG, PNG, BMP or the first frame of a GIF; grey is repeated over
+    the channels, alpha is dropped) or uint8 [H, W, 3]. Of a JPEG only the crop is decoded, which
+    near its border is not always bit-equal to a crop of the decoded whole.
+
+    Raises:
+      UsageError: `image` is neither.
+      tf.errors.InvalidArgumentError: the bytes are not an image or are damaged.
+    """
+    image = tf.convert_to_tensor(image)
+    if image.dtype == tf.string and image.shape.rank in (0, None):
+        return tf.cond(
+            tf.io.is_jpeg(image),
+            lambda: _decode_jpeg(image, choose_box),
+            lambda: _slice(_decode_other(image), choose_box),
+        )
+    if image.dtype == tf.uint8 and image.shape.is_compatible_with([None, None, 3]):
+        return _slice(image, choose_box)
+    raise UsageError(
+        "image must be a scalar string (an encoded image) or uint8 [height, width, 3], got "
+        f"{image.dtype.name} of shape {image.shape}. Cast or decode it first."
+    )
+
+
+def _decode_jpeg(encoded: tf.Tensor, choose_box: ChooseBox) -> tf.Tensor:
+    box = choose_box(tf.image.extract_jpeg_shape(encoded))
+    return tf.ensure_shape(tf.image.decode_and_crop_jpeg(encoded, box, channels=3), [None, None, 3])
+
+
+def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.ensure_shape(
+        tf.io.decode_image(encoded, channels=3, expand_animations=False), [None, None, 3]
+    )
+
+
+def _slice(image: tf.Tensor, choose_box: ChooseBox) -> tf.Tensor:
+    box = choose_box(tf.shape(image))
+    crop = tf.slice(image, [box[0], box[1], 0], [box[2], box[3], 3])
+    return tf.ensure_shape(crop, [None, None, 3])
+
+
+def to_uint8(image: tf.Tensor) -> tf.Tensor:
+    """Clips to 0..255 and cuts the fraction off, as the official code does before augmentation."""
+    if image.dtype == tf.uint8:
+        return image
+    return tf.cast(tf.clip_by_value(image, 0.0, 255.0), tf.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """How an image is cropped and resized; checked once, when made.
+
+    Attributes:
+      image_size: side of the output in pixels.
+      train_crop: "inception" (random crop), or "none" (the whole image is resized).
+      flip: mirror left-right half of the training images.
+      eval_crop: "padding" (centre square of size / (size + 32) of the shorter side, the rule of
+        2019 that the published accuracies were made with), "fraction" (`crop_fraction` of it, the
+        official rule since 2021), or "none" (the whole image is resized).
+      crop_fraction: for `eval_crop="fraction"`, above 0 and at most 1.
+      interpolation: "bicubic_tf1" (the official kernel, may overshoot 0..255), "bicubic"
+        (TensorFlow 2's) or "bilinear" (TensorFlow 1's).
+      image_dtype: "float32" keeps fractions and overshoot; "uint8" clips and truncates, a quarter
+        of the bytes.
+
+    Raises:
+      UsageError: a field has a value outside these.
+    """
+
+    image_size: int
+    train_crop: str = "inception"
+    flip: bool = True
+    eval_crop: str = "padding"
+    crop_fraction: float = 0.875
+    interpolation: str = "bicubic_tf1"
+    image_dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        size = self.image_size
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise UsageError(f"image_size must be a whole number of pixels above 0, got {size!r}.")
+        if not 0 < self.crop_fraction <= 1:
+            raise UsageError(
+                f"crop_fraction must be above 0 and at most 1, got {self.crop_fraction!r}; "
+                "the official value is 0.875."
+            )
+        _check_choice("train_crop", self.train_crop, TRAIN_CROPS)
+        _check_choice("eval_crop", self.eval_crop, EVAL_CROPS)
+        _check_choice("interpolation", self.interpolation, INTERPOLATIONS)
+        _check_choice("image_dtype", self.image_dtype, IMAGE_DTYPES)
+
+    @property
+    def random_in_training(self) -> bool:
+        """Whether `for_train` depends on its seed."""
+        return self.train_crop != "none" or self.flip
+
+    def eval_box(self, image_shape: tf.Tensor) -> tf.Tensor:
+        """The box that evaluation keeps, int32 [4]: top, left, height, width."""
+        if self.eval_crop == "none":
+            return whole_box(image_shape)
+        padding = CROP_PADDING
+        if self.eval_crop == "fraction":
+            # The official code turns the fraction into whole pixels of padding; so do we, or its
+            # recorded boxes (447 of 512 at size 300) would be off by one.
+            padding = round(self.image_size * (1 / self.crop_fraction - 1))
+        return centre_box(image_shape, self.image_size / (self.image_size + padding))
+
+    def train_box(self, image_shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The box that training keeps, int32 [4]; if the sampler fails, the box of evaluation."""
+        if self.train_crop == "none":
+            return whole_box(image_shape)
+        box = inception_box(image_shape, seed)
+        failed = tf.reduce_all(tf.equal(box, whole_box(image_shape)))
+        return tf.where(failed, self.eval_box(image_shape), box)
+
+    def for_train(self, image: Any, seed: Any) -> tf.Tensor:
+        """Random crop and flip, both functions of `seed`, an integer tensor [2].
+
+        `image` as in `decode`. Returns [size, size, 3] of `image_dtype`, range 0..255 (float32
+        also a little beyond, where the bicubic kernel overshoots). Raises as `decode`.
+        """
+        seeds = tf.random.experimental.stateless_split(seed, 2)
+        crop = decode(image, lambda shape: self.train_box(shape, seeds[0]))
+        resized = self._resize(crop)
+        if self.flip:
+            resized = tf.image.stateless_random_flip_left_right(resized, seeds[1])
+        return self._finish(resized)
+
+    def for_eval(self, image: Any) -> tf.Tensor:
+        """Centre crop. Arguments, result and errors as `for_train`, without the seed."""
+        return self._finish(self._resize(decode(image, self.eval_box)))
+
+    def _resize(self, crop: tf.Tensor) -> tf.Tensor:
+        kernel, half_pixel_centers = _RESIZE[self.interpolation]
+        return kernel(
+            images=crop[tf.newaxis],
+            size=[self.image_size, self.image_size],
+            align_corners=False,
+            half_pixel_centers=half_pixel_centers,
+        )[0]
+
+    def _finish(self, image: tf.Tensor) -> tf.Tensor:
+        image = tf.ensure_shape(image, [self.image_size, self.image_size, 3])
+        return to_uint8(image) if self.image_dtype == "uint8" else image
+
+
+def _check_choice(field: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        known = ", ".join(f'"{choice}"' for choice in choices)
+        raise UsageError(
+            f"{field} must be one of {known}, got {value!r}." + nearest(str(value), choices)
+        )
