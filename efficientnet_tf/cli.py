@@ -138,7 +138,7 @@ def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, config_lib.Experiment
 
 
 def _default_model_dir(values: flags.FlagValues, config: config_lib.ExperimentConfig) -> str:
-    path = values["config"].config_filename  # type: ignore[attr-defined]
+    path = values["config"].config_filename
     return os.path.join("runs", f"{Path(path.split(':', 1)[0]).stem}-{config.model.name}")
 
 

@@ -187,7 +187,7 @@ def check_name(dotted: str) -> None:
     if dotted not in known:
         leaf = dotted.rsplit(".", 1)[-1]
         same_leaf = [name for name in known if name.rsplit(".", 1)[-1] == leaf]
-        hint = f" Did you mean {same_leaf[0]!r}?" if same_leaf else nearest(dotted, known)
+        hint = f' Did you mean "{same_leaf[0]}"?' if same_leaf else nearest(dotted, known)
         raise UsageError(f'config has no field "{dotted}".{hint}')
 
 

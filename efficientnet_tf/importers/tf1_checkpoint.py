@@ -23,7 +23,7 @@ are the published accuracy and the default here (trap 28: the plain ones lose up
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from efficientnet_tf.errors import UsageError
@@ -120,11 +120,20 @@ def _open(checkpoint_path: str) -> Any:
             f'checkpoint_path: no checkpoint at "{path}" (expected "{path}.index" and '
             f'"{path}.data-*"; give the path without these endings, or the folder).'
         )
+    return path, _read(path, lambda: tf.train.load_checkpoint(path))
+
+
+def _read(path: str, action: Callable[[], Any]) -> Any:
+    """Calls TensorFlow's reader; what it raises for damaged or lost files becomes a UsageError."""
+    import tensorflow as tf
+
     try:
-        return path, tf.train.load_checkpoint(path)
-    except (tf.errors.OpError, ValueError) as error:
+        return action()
+    except (tf.errors.OpError, ValueError, IndexError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f'checkpoint_path: "{path}" cannot be read: {reason}') from error
+        raise UsageError(
+            f'checkpoint_path: "{path}" cannot be read: {reason}. Copy all its files again.'
+        ) from error
 
 
 def load_weights(model: Any, checkpoint_path: str, use_ema: bool = True) -> Receipt:
@@ -167,7 +176,7 @@ def load_weights(model: Any, checkpoint_path: str, use_ema: bool = True) -> Rece
         model,
         variable_names(model, roots.pop()),
         wanted,
-        lambda name: reader.get_tensor(name + suffix),
+        lambda name: _read(path, lambda: reader.get_tensor(name + suffix)),
         source=path,
         ignored=ignored,
     )

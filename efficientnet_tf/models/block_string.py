@@ -24,6 +24,7 @@ CondConv, which this project does not build.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from efficientnet_tf.errors import UsageError
 
@@ -163,7 +164,8 @@ def encode(args: BlockArgs) -> str:
     if args.conv_type:
         tokens.append(f"c{args.conv_type}")
     if args.se_ratio is not None:
-        tokens.append(f"se{args.se_ratio}")
+        # A plain decimal: the language has no exponents ("1e-05").
+        tokens.append(f"se{Decimal(str(args.se_ratio)):f}")
     if not args.id_skip:
         tokens.append("noskip")
     return "_".join(tokens)

@@ -23,6 +23,8 @@ from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.architecture import Architecture, Block, make_architecture
 from efficientnet_tf.models.layers import (
     BatchNormalization,
+    Conv2D,
+    DepthwiseConv2D,
     Dropout,
     ImageNormalization,
     SqueezeExcitation,
@@ -41,7 +43,7 @@ class _Builder:
         self.dtype = dtype
 
     def conv(self, x: Any, filters: int, kernel: int, strides: tuple[int, int], name: str) -> Any:
-        return keras.layers.Conv2D(
+        return Conv2D(
             filters,
             kernel,
             strides=strides,
@@ -53,7 +55,7 @@ class _Builder:
         )(x)
 
     def depthwise(self, x: Any, block: Block) -> Any:
-        return keras.layers.DepthwiseConv2D(
+        return DepthwiseConv2D(
             block.kernel_size,
             strides=block.strides,
             padding="same",
@@ -191,7 +193,8 @@ def build(
             name="predictions",
         )(x)
     if input_tensor is not None:
-        inputs = keras.utils.get_source_inputs(input_tensor)
+        sources = keras.utils.get_source_inputs(input_tensor)
+        inputs = sources[0] if len(sources) == 1 else sources  # a list would warn at every call
     model = keras.Model(inputs, x, name=name or architecture.name)
     if weights is not None:
         model.load_weights(weights)
@@ -203,7 +206,7 @@ def endpoints(model: keras.Model) -> dict[str, Any]:
 
     `stem`, `block_0` .., `block_0/expansion_output` .. (after SE, before the projection),
     `reduction_1` .. with their `/expansion_output`, `features`, `head_1x1`, and if the model has
-    them `pooled_features` and `head`. Use as `keras.Model(model.inputs, endpoints(model))`.
+    them `pooled_features` and `head`. Use as `keras.Model(model.input, endpoints(model))`.
     """
     found: dict[str, Any] = {}
     block = -1

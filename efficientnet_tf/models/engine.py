@@ -6,7 +6,7 @@ training step of ours (a user's own `model.fit`) there is none and layers do wha
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -26,6 +26,20 @@ class Engine(Protocol):
     def averages_moments(self) -> bool:
         """False if every replica keeps its own moments, so that layers may take a short cut."""
         ...
+
+    @property
+    def kernels(self) -> "Kernels | None":
+        """Faster float32 training kernels for this device; None for the plain layers."""
+        ...
+
+
+class Kernels(Protocol):
+    """The training kernels of a device; `training/cpu_kernels.py` says what each does."""
+
+    batch_norm: Callable[..., Any]
+    squeeze_excitation: Callable[..., Any]
+    depthwise_conv: Callable[..., Any]
+    pointwise_conv: Callable[..., Any]
 
 
 class _Current(threading.local):
@@ -50,3 +64,9 @@ def use_engine(engine: Engine) -> Iterator[None]:
 def current_engine() -> Engine | None:
     """The engine of the training step being traced in this thread, or None."""
     return _current.engine
+
+
+def training_kernels(dtype: str) -> Kernels | None:
+    """The current engine's kernels if there are any and they compute in `dtype`."""
+    engine = current_engine()
+    return engine.kernels if engine is not None and dtype == "float32" else None

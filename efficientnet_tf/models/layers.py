@@ -20,7 +20,7 @@ import keras
 from keras import ops
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.models.engine import current_engine
+from efficientnet_tf.models.engine import current_engine, training_kernels
 
 _PACKAGE = "efficientnet_tf"
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
@@ -105,29 +105,75 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self.activation = _check_activation(activation)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        x = ops.cast(inputs, "float32")
-        if training and self.trainable:
+        if not (training and self.trainable):
+            mean = ops.cast(self.moving_mean, "float32")
+            variance = ops.cast(self.moving_variance, "float32")
+            return self._activate(self._normalize(inputs, mean, variance), self.activation)
+        engine = current_engine()
+        kernels = training_kernels(self.compute_dtype)
+        if kernels is not None and engine is not None and not engine.averages_moments:
+            swish = self.activation == "swish"
+            y, mean, variance = kernels.batch_norm(
+                inputs,
+                ops.convert_to_tensor(self.gamma),
+                ops.convert_to_tensor(self.beta),
+                self.epsilon,
+                swish=swish,
+            )
+            y = self._activate(y, None if swish else self.activation)
+        else:
+            x = ops.cast(inputs, "float32")
             mean = ops.mean(x, axis=(0, 1, 2))
             mean_of_squares = ops.mean(ops.square(x), axis=(0, 1, 2))
-            engine = current_engine()
             if engine is not None:
                 mean, mean_of_squares = engine.average_moments(mean, mean_of_squares)
             variance = mean_of_squares - ops.square(mean)
-            self._update(self.moving_mean, mean)
-            self._update(self.moving_variance, variance)
-        else:
-            mean = ops.cast(self.moving_mean, "float32")
-            variance = ops.cast(self.moving_variance, "float32")
-        scale = ops.rsqrt(variance + self.epsilon) * ops.cast(self.gamma, "float32")
-        y = x * scale + (ops.cast(self.beta, "float32") - mean * scale)
-        y = ops.cast(y, self.compute_dtype)
-        return y if self.activation is None else ACTIVATIONS[self.activation](y)
+            y = self._activate(self._normalize(inputs, mean, variance), self.activation)
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving - (moving - batch) * (1.0 - self.momentum))
+        return y
 
-    def _update(self, moving: Any, batch: Any) -> None:
-        moving.assign(moving - (moving - batch) * (1.0 - self.momentum))
+    def _normalize(self, inputs: Any, mean: Any, variance: Any) -> Any:
+        scale = ops.rsqrt(variance + self.epsilon) * ops.cast(self.gamma, "float32")
+        shift = ops.cast(self.beta, "float32") - mean * scale
+        return ops.cast(ops.cast(inputs, "float32") * scale + shift, self.compute_dtype)
+
+    def _activate(self, y: Any, activation: str | None) -> Any:
+        return y if activation is None else ACTIVATIONS[activation](y)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": self.activation}
+
+
+def _is_plain(layer: Any) -> bool:
+    """Whether a convolution is one that the engine's kernels compute."""
+    linear = layer.activation in (None, keras.activations.linear)
+    return linear and not layer.use_bias and layer.padding == "same"
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class Conv2D(keras.layers.Conv2D):
+    """keras.layers.Conv2D; 1x1 ones take the engine's kernel in training."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        kernels = training_kernels(self.compute_dtype)
+        one_by_one = self.kernel_size == (1, 1) and self.strides == (1, 1)
+        if training and kernels is not None and one_by_one and _is_plain(self):
+            return kernels.pointwise_conv(inputs, ops.convert_to_tensor(self.kernel))
+        return super().call(inputs)
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
+    """keras.layers.DepthwiseConv2D; takes the engine's kernel in training."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        kernels = training_kernels(self.compute_dtype)
+        square = self.strides[0] == self.strides[1]
+        if training and kernels is not None and square and _is_plain(self):
+            kernel = ops.convert_to_tensor(self.kernel)
+            return kernels.depthwise_conv(inputs, kernel, self.strides[0])
+        return super().call(inputs)
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
@@ -164,16 +210,30 @@ class SqueezeExcitation(keras.layers.Layer):
             shape=(channels,), initializer="zeros", name="expand_bias"
         )
 
-    def call(self, inputs: Any) -> Any:
-        channels = inputs.shape[-1]
-        squeezed = ops.mean(inputs, axis=(1, 2))  # [batch, channels]
-        hidden = ops.matmul(squeezed, ops.reshape(self.reduce_kernel, (channels, self.filters)))
-        hidden = hidden + self.reduce_bias
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        weights = [
+            ops.convert_to_tensor(weight, self.compute_dtype)
+            for weight in (
+                ops.reshape(self.reduce_kernel, self.reduce_kernel.shape[2:]),
+                self.reduce_bias,
+                ops.reshape(self.expand_kernel, self.expand_kernel.shape[2:]),
+                self.expand_bias,
+            )
+        ]
+        kernels = training_kernels(self.compute_dtype)
+        if training and kernels is not None:
+            return kernels.squeeze_excitation(inputs, self._gate, *weights)
+        gate = self._gate(ops.mean(inputs, axis=(1, 2)), *weights)
+        return inputs * ops.reshape(gate, (-1, 1, 1, inputs.shape[-1]))
+
+    def _gate(
+        self, squeezed: Any, reduce_kernel: Any, reduce_bias: Any, expand_kernel: Any, bias: Any
+    ) -> Any:
+        """[batch, channels] -> [batch, channels], in (0, 1)."""
+        hidden = ops.matmul(squeezed, reduce_kernel) + reduce_bias
         if self.activation is not None:
             hidden = ACTIVATIONS[self.activation](hidden)
-        gate = ops.matmul(hidden, ops.reshape(self.expand_kernel, (self.filters, channels)))
-        gate = ops.sigmoid(gate + self.expand_bias)
-        return inputs * ops.reshape(gate, (-1, 1, 1, channels))
+        return ops.sigmoid(ops.matmul(hidden, expand_kernel) + bias)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape

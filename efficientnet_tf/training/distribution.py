@@ -17,6 +17,8 @@ from typing import Any
 import tensorflow as tf
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.models.engine import Kernels
+from efficientnet_tf.training import cpu_kernels
 
 NO_TPU = """no TPU found for --tpu={tpu}: {reason}
 What to check:
@@ -89,6 +91,12 @@ def batch_norm_group_size(num_replicas: int) -> int:
     return group
 
 
+def kernels_for(strategy: tf.distribute.Strategy) -> Kernels | None:
+    """Faster training kernels for the strategy's devices, if there are any."""
+    devices = strategy.extended.worker_devices
+    return cpu_kernels if all("CPU" in device.upper() for device in devices) else None
+
+
 class ReplicaEngine:
     """Answers of one replica in one part of one step; implements models.engine.Engine.
 
@@ -97,9 +105,18 @@ class ReplicaEngine:
         step: int64 scalar tensor, the step before the update.
         part: int or int64 scalar, which part of an accumulated batch.
         group_size: replicas that share batch-norm moments; 1 for none.
+        kernels: training kernels of the device, see `kernels_for`.
     """
 
-    def __init__(self, seed: int, step: tf.Tensor, part: Any = 0, group_size: int = 1) -> None:
+    def __init__(
+        self,
+        seed: int,
+        step: tf.Tensor,
+        part: Any = 0,
+        group_size: int = 1,
+        kernels: Kernels | None = None,
+    ) -> None:
+        self.kernels = kernels
         replica = tf.distribute.get_replica_context()
         self._replica = replica
         self._group_size = group_size
