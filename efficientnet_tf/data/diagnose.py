@@ -51,6 +51,8 @@ def explain_data_error(error: tf.errors.OpError, source: Source, split: str) -> 
 def _plain(error: tf.errors.OpError) -> str:
     """The message without the names of TensorFlow's nodes and iterators, ending with a stop."""
     message = re.sub(r"\{\{function_node .*?\}\}|\[\[.*?\]\]|\[Op:.*", "", error.message)
+    trace = r'(<stack traces unavailable>|(\s*File "[^\n]*\n)+)'
+    message = re.sub(rf"Graph execution error:\s+Detected at node [^\n]*:\s*{trace}", "", message)
     message = re.sub(r"Error in user-defined function .*? with iterator: \S+: ", "", message)
     message = " ".join(message.split())
     return message if message.endswith(".") else f"{message}."
