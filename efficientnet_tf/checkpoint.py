@@ -50,6 +50,8 @@ def claim_model_dir(model_dir: str, config: config_lib.ExperimentConfig) -> None
         tf.io.gfile.makedirs(model_dir)
         exists = tf.io.gfile.exists(path)
         stored = read_json(path) if exists else {}
+        if not isinstance(stored, dict):
+            raise ValueError(f"expected an object, received {stored!r}")
         lines = config_lib.differences(config, stored)
         if not lines:
             write_json(path, config_lib.to_dict(config))
@@ -58,10 +60,10 @@ def claim_model_dir(model_dir: str, config: config_lib.ExperimentConfig) -> None
             f'--model_dir: "{model_dir}" cannot be written: {_first_line(error)}. '
             "Give a folder that you may write to."
         ) from error
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # no JSON, no text at all, or JSON of something else
         raise UsageError(
-            f'--model_dir: "{path}" is not valid JSON ({error}); the run there cannot be resumed. '
-            "Give another folder."
+            f'--model_dir: "{path}" holds no configuration ({error}); the run there cannot be '
+            "resumed. Give another folder."
         ) from error
     if lines:
         raise UsageError(
@@ -137,7 +139,7 @@ class Checkpointer:
             shapes = reader.get_variable_to_shape_map()
             lines = self._differences({name: shapes[key] for name, key in keys.items()})
             values = {} if lines else {name: reader.get_tensor(key) for name, key in keys.items()}
-        except (tf.errors.OpError, ValueError) as error:
+        except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a file cut off
             raise UsageError(
                 f'the checkpoint "{path}" cannot be read: {_first_line(error)}. '
                 "Remove it to go on from an older one, or use another --model_dir."

@@ -11,6 +11,7 @@ refused.
 
 import dataclasses
 import math
+import operator
 import types
 import typing
 from collections.abc import Iterator
@@ -26,8 +27,18 @@ def _option(
     choices: tuple[str, ...] | None = None,
     low: float | None = None,
     high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
 ) -> Any:
-    metadata = {"meaning": meaning, "choices": choices, "low": low, "high": high}
+    """A field with its meaning and range; `low` and `high` belong to the range."""
+    metadata = {
+        "meaning": meaning,
+        "choices": choices,
+        "low": low,
+        "high": high,
+        "above": above,
+        "below": below,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -53,11 +64,11 @@ class _Section:
 @dataclasses.dataclass
 class ModelConfig(_Section):
     name: str = _option("efficientnet-b0", "variant, see --list_models")
-    width_coefficient: float | None = _option(None, "None: the variant's", low=0)
-    depth_coefficient: float | None = _option(None, "None: the variant's", low=0)
+    width_coefficient: float | None = _option(None, "None: the variant's", above=0)
+    depth_coefficient: float | None = _option(None, "None: the variant's", above=0)
     resolution: int | None = _option(None, "image side in pixels; None: the variant's", low=8)
-    dropout_rate: float | None = _option(None, "None: the variant's", low=0, high=1)
-    survival_prob: float | None = _option(None, "None: 0.8 at the end of the net", low=0, high=1)
+    dropout_rate: float | None = _option(None, "None: the variant's", low=0, below=1)
+    survival_prob: float | None = _option(None, "None: 0.8 at the end of the net", above=0, high=1)
     blocks_args: tuple[str, ...] | None = _option(None, "block strings; None: the variant's")
 
 
@@ -73,7 +84,7 @@ class DataConfig(_Section):
         "padding: size/(size+32) of the short side, as in the paper; fraction: crop_fraction",
         choices=("padding", "fraction", "none"),
     )
-    crop_fraction: float = _option(0.875, "for eval_crop=fraction", low=0, high=1)
+    crop_fraction: float = _option(0.875, "for eval_crop=fraction", above=0, high=1)
     interpolation: str = _option(
         "bicubic_tf1",
         "of the resize",
@@ -86,29 +97,29 @@ class DataConfig(_Section):
 
 @dataclasses.dataclass
 class OptimizerConfig(_Section):
-    base_learning_rate: float = _option(0.016, "per 256 images of the global batch", low=0)
+    base_learning_rate: float = _option(0.016, "per 256 images of the global batch", above=0)
     schedule: str = _option(
         "exponential",
         "of the learning rate",
         choices=("exponential", "cosine", "constant", "polynomial"),
     )
     warmup_epochs: float = _option(5.0, "linear from 0; masks the decay, does not shift it", low=0)
-    decay_epochs: float = _option(2.4, "period of the exponential decay", low=0)
-    decay_factor: float = _option(0.97, "of one period", low=0, high=1)
+    decay_epochs: float = _option(2.4, "period of the exponential decay", above=0)
+    decay_factor: float = _option(0.97, "of one period", above=0, high=1)
     staircase: bool = _option(True, "decay in steps")
-    rho: float = _option(0.9, "decay of the mean square in RMSProp", low=0, high=1)
-    momentum: float = _option(0.9, "of RMSProp", low=0, high=1)
-    epsilon: float = _option(1e-3, "inside the root of RMSProp", low=0)
+    rho: float = _option(0.9, "decay of the mean square in RMSProp", low=0, below=1)
+    momentum: float = _option(0.9, "of RMSProp", low=0, below=1)
+    epsilon: float = _option(1e-3, "inside the root of RMSProp", above=0)
     weight_decay: float = _option(1e-5, "L2 in the loss, not on batch norm", low=0)
-    label_smoothing: float = _option(0.1, "share of the uniform label", low=0, high=1)
+    label_smoothing: float = _option(0.1, "share of the uniform label", low=0, below=1)
     mixup_alpha: float = _option(0.0, "of the Beta distribution; 0: off", low=0)
     clip_norm: float = _option(0.0, "global norm of the gradient; 0: off", low=0)
-    ema_decay: float = _option(0.9999, "of the averaged weights; 0: off", low=0, high=1)
+    ema_decay: float = _option(0.9999, "of the averaged weights; 0: off", low=0, below=1)
 
 
 @dataclasses.dataclass
 class TrainConfig(_Section):
-    epochs: float = _option(350.0, "passes over the training split", low=0)
+    epochs: float = _option(350.0, "passes over the training split", above=0)
     global_batch_size: int = _option(2048, "images in one update, over all replicas", low=1)
     accumulation_steps: int = _option(1, "parts in which an update is computed", low=1)
     precision: str = _option(
@@ -116,7 +127,7 @@ class TrainConfig(_Section):
         "auto: bfloat16 on TPU, else float32",
         choices=("auto", "float32", "bfloat16"),
     )
-    seed: int = _option(0, "of weights, order, augmentation and masks", low=0)
+    seed: int = _option(0, "of weights, order, augmentation and masks", low=0, high=2**31 - 1)
     steps_per_loop: int = _option(0, "on the device at once; 0: 100 on TPU, else 10", low=0)
     eval_every_epochs: float = _option(10.0, "minival; 0: only at the end", low=0)
     checkpoint_every_epochs: float = _option(2.0, "also before each evaluation", low=0)
@@ -207,18 +218,31 @@ def _check(name: str, field: dataclasses.Field, value: Any) -> None:
             f"config field {name} must be of type {expected}, "
             f"received {value!r} ({type(value).__name__})."
         )
-    choices, low, high = (field.metadata[key] for key in ("choices", "low", "high"))
+    choices = field.metadata["choices"]
     if choices and value not in choices:
         raise UsageError(
             f"config field {name} must be one of {', '.join(choices)}, received "
             f'"{value}".{nearest(str(value), choices)}'
         )
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        below = low is not None and value < low
-        above = high is not None and value > high
-        if below or above or not math.isfinite(value):
-            interval = f"at least {low:g}" if high is None else f"from {low or 0:g} to {high:g}"
-            raise UsageError(f"config field {name} must be {interval}, received {value!r}.")
+        _check_range(name, field, value)
+
+
+def _check_range(name: str, field: dataclasses.Field, value: float) -> None:
+    wanted, met = [], math.isfinite(value)
+    for key, words, inside in (
+        ("low", "at least", operator.ge),
+        ("above", "above", operator.gt),
+        ("high", "at most", operator.le),
+        ("below", "below", operator.lt),
+    ):
+        limit = field.metadata[key]
+        if limit is not None:
+            wanted.append(f"{words} {limit}")
+            met = met and inside(value, limit)
+    if not met:
+        interval = " and ".join(wanted)
+        raise UsageError(f"config field {name} must be {interval}, received {value!r}.")
 
 
 def finish(config: Any) -> ExperimentConfig:

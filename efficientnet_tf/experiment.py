@@ -239,10 +239,11 @@ def train_and_evaluate(
 ) -> None:
     """Trains with evaluations on minival; then tests and exports the best checkpoint."""
     experiment = Experiment(config, model_dir, tpu)
+    directory = _export_directory(model_dir, export_dir)
     experiment.introduce()
     if _train(experiment, with_evaluation=True):
         _test(experiment, "test")
-        _export(experiment, export_dir)
+        _export(experiment, directory)
 
 
 def train(
@@ -270,9 +271,10 @@ def export(
 ) -> None:
     """Exports the best checkpoint as a SavedModel."""
     experiment = Experiment(config, model_dir, tpu)
+    directory = _export_directory(model_dir, export_dir)
     experiment.introduce()
     experiment.restore_for_use()
-    _export(experiment, export_dir)
+    _export(experiment, directory)
 
 
 def _train(experiment: Experiment, *, with_evaluation: bool) -> bool:
@@ -380,9 +382,15 @@ def _test(experiment: Experiment, split: str) -> None:
         print(f"{split}, raw weights of step {step}: {describe(raw)} -> {path}", flush=True)
 
 
-def _export(experiment: Experiment, export_dir: str | None) -> None:
+def _export_directory(model_dir: str, export_dir: str | None) -> str:
+    """Where the SavedModel goes; refused now rather than after days of training."""
+    directory = export_dir or os.path.join(model_dir, "export")
+    export_lib.check_directory(directory)
+    return directory
+
+
+def _export(experiment: Experiment, directory: str) -> None:
     """Writes the averaged weights as a SavedModel, reloads it and compares."""
-    directory = export_dir or os.path.join(experiment.model_dir, "export")
     model = experiment._create_model("softmax", "float32")
     experiment.state.copy_average_to(model)
     source = experiment.source

@@ -13,7 +13,6 @@ images of `serve` are not normalised by the caller; batch is free.
 
 import contextlib
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,6 +46,31 @@ def _answers(model: keras.Model, class_names: Sequence[str] | None) -> Callable[
     return answer
 
 
+def check_directory(directory: str) -> None:
+    """Raises a UsageError if an export must not be written to, or in place of, `directory`.
+
+    Nothing there, an empty folder and an older export are fine. Anything else is not ours to
+    delete.
+    """
+    try:
+        if not tf.io.gfile.exists(directory):
+            return
+        is_folder = tf.io.gfile.isdir(directory)
+        found = tf.io.gfile.listdir(directory) if is_folder else ["a file"]
+    except (tf.errors.OpError, OSError) as error:
+        raise _cannot_write(directory, error) from error
+    if found and "saved_model.pb" not in found:
+        raise UsageError(
+            f'--export_dir: "{directory}" is not an older export, so it is not replaced (found '
+            f"{sorted(found)[0]}). Give a folder that is new or empty."
+        )
+
+
+def _cannot_write(directory: str, error: Exception) -> UsageError:
+    reason = str(error).splitlines()[0]
+    return UsageError(f'--export_dir: "{directory}" cannot be written: {reason}')
+
+
 def save(
     model: keras.Model,
     directory: str,
@@ -65,9 +89,11 @@ def save(
         metadata: written beside the model as metadata.json.
 
     Raises:
-        UsageError: the directory cannot be written.
-        RunError: writing failed on the way.
+        UsageError: the directory cannot be written, or holds something else.
+        RunError: writing failed on the way; an older export is still there.
     """
+    directory = directory.rstrip("/")
+    check_directory(directory)
     size = preprocessing.image_size
     answer = _answers(model, class_names)
 
@@ -86,28 +112,31 @@ def save(
     archive.add_endpoint("serving_default", from_bytes, [bytes_spec])
     archive.add_endpoint("serve", answer, [tf.TensorSpec(shape, tf.float32, name="images")])
     archive.add_endpoint("serve_uint8", answer, [tf.TensorSpec(shape, tf.uint8, name="images")])
-    directory = directory.rstrip("/")
-    partial = f"{directory}.partial"
+    partial, old = f"{directory}.partial", f"{directory}.old"
     try:
         tf.io.gfile.makedirs(os.path.dirname(directory) or ".")
         if tf.io.gfile.exists(partial):
             tf.io.gfile.rmtree(partial)
     except (tf.errors.OpError, OSError) as error:
-        raise UsageError(
-            f'--export_dir: "{directory}" cannot be written: {str(error).splitlines()[0]}'
-        ) from error
+        raise _cannot_write(directory, error) from error
     try:
         archive.write_out(partial, verbose=False)
         write_json(os.path.join(partial, "metadata.json"), metadata or {})
         if tf.io.gfile.exists(directory):
-            tf.io.gfile.rmtree(directory)
+            if tf.io.gfile.exists(old):
+                tf.io.gfile.rmtree(old)
+            tf.io.gfile.rename(directory, old)
         tf.io.gfile.rename(partial, directory)
     except (tf.errors.OpError, OSError) as error:
         with contextlib.suppress(tf.errors.OpError, OSError):
-            shutil.rmtree(partial)
+            if tf.io.gfile.exists(old) and not tf.io.gfile.exists(directory):
+                tf.io.gfile.rename(old, directory)
+            tf.io.gfile.rmtree(partial)
         raise RunError(
             f'the SavedModel could not be written to "{directory}": {str(error).splitlines()[0]}'
         ) from error
+    if tf.io.gfile.exists(old):
+        tf.io.gfile.rmtree(old)
 
 
 def check(
@@ -139,10 +168,11 @@ def check(
         "serving_default": {"image_bytes": tf.constant(encoded)},
         "serve": {"images": tf.constant(batch, tf.float32)},
     }
-    worst = 0.0
-    for signature, arguments in answers.items():
-        got = loaded.signatures[signature](**arguments)["probabilities"].numpy()
-        worst = max(worst, float(np.abs(got - expected).max()))
+    differences = [
+        loaded.signatures[signature](**arguments)["probabilities"].numpy() - expected
+        for signature, arguments in answers.items()
+    ]
+    worst = float(np.abs(differences).max())  # NaN if any is: Python's max would lose it
     if not worst <= tolerance:
         raise RunError(
             f'the SavedModel in "{directory}" differs from the model in memory by {worst:.2g} in a '

@@ -24,7 +24,7 @@ class Predictor:
     """Predicts with a SavedModel written by `efficientnet_tf.export`.
 
     Raises:
-        UsageError: there is no such SavedModel.
+        UsageError: there is no such SavedModel, or it cannot be read.
     """
 
     def __init__(self, directory: str) -> None:
@@ -33,7 +33,13 @@ class Predictor:
                 f'no SavedModel in "{directory}" (expected a file saved_model.pb). '
                 "Train or run main.py --mode=export first."
             )
-        self._loaded = tf.saved_model.load(directory)
+        try:
+            self._loaded = tf.saved_model.load(directory)
+        except (tf.errors.OpError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(
+                f'the SavedModel in "{directory}" cannot be read: {reason}. Export it again.'
+            ) from error
 
     def __call__(self, paths: Sequence[str]) -> list[Prediction]:
         """Predicts image files, JPEG or PNG, in the order given.
@@ -44,7 +50,7 @@ class Predictor:
         """
         predictions = []
         for path in paths:  # one by one, so that an error names its file
-            if not tf.io.gfile.exists(path):
+            if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
                 raise UsageError(f'no image file "{path}".')
             encoded = tf.constant([tf.io.read_file(path).numpy()])
             try:

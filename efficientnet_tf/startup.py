@@ -4,12 +4,30 @@ TensorFlow's C++ part writes several lines to standard error before it reads its
 They are held back during the import and shown only if the import fails.
 """
 
+import contextlib
+import ctypes
 import os
 import sys
 import tempfile
 from importlib import import_module
 
 from efficientnet_tf.errors import UsageError
+
+# Parameters of glibc's mallopt, from malloc.h.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+
+
+def _keep_freed_memory() -> None:
+    """Tells glibc to keep freed memory instead of giving it back to the system at once.
+
+    A training step on a CPU frees and asks for the same large blocks again and again; clearing
+    their pages anew took a third of the time of small networks. Nothing happens elsewhere.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        mallopt(_MMAP_THRESHOLD, 2**25)  # the largest value it takes
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_TOP_PAD, 2**28)
 
 
 def start_tensorflow() -> None:
@@ -24,6 +42,7 @@ def start_tensorflow() -> None:
             f'the environment variable KERAS_BACKEND is "{backend}", but training, evaluation and '
             'export run on TensorFlow. Unset it or set it to "tensorflow".'
         )
+    _keep_freed_memory()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
     sys.stderr.flush()
     saved = os.dup(2)

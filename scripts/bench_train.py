@@ -21,8 +21,12 @@ _STEPS = flags.DEFINE_integer("steps", 2, "steps in a round", lower_bound=1)
 _CONSTRUCTION = flags.DEFINE_boolean("construction", False, "time building B7 instead of steps")
 
 
-def alternate(contestants: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each call, in turn after one warm-up of each."""
+def alternate(
+    contestants: dict[str, Callable[[], object]],
+    rounds: int,
+    before: Callable[[], object] = lambda: None,
+) -> dict[str, float]:
+    """Median seconds of each call, in turn after one warm-up of each; `before` is not timed."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for name, call in contestants.items():
         started = time.perf_counter()
@@ -30,6 +34,7 @@ def alternate(contestants: dict[str, Callable[[], object]], rounds: int) -> dict
         print(f"{name}: first call {time.perf_counter() - started:.1f} s (tracing)", flush=True)
     for _ in range(rounds):
         for name, call in contestants.items():
+            before()
             started = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - started)
@@ -84,19 +89,16 @@ def theirs(batch: int, size: int, steps: int) -> Callable[[], object]:
     return lambda: [step(images, labels).numpy() for _ in range(steps)]
 
 
-def construction() -> dict[str, Callable[[], object]]:
+def construction(rounds: int) -> dict[str, float]:
     import keras
 
     from efficientnet_tf import EfficientNetB7
 
-    def build(constructor: Callable[..., object]) -> None:
-        keras.backend.clear_session()
-        constructor(weights=None)
-
-    return {
-        "ours": lambda: build(EfficientNetB7),
-        "keras.applications": lambda: build(keras.applications.EfficientNetB7),
+    contestants = {
+        "ours": lambda: EfficientNetB7(weights=None),
+        "keras.applications": lambda: keras.applications.EfficientNetB7(weights=None),
     }
+    return alternate(contestants, rounds, before=keras.backend.clear_session)
 
 
 def main(argv: list[str]) -> None:
@@ -104,7 +106,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f'unexpected argument "{argv[1]}"')
     start_tensorflow()
     if _CONSTRUCTION.value:
-        medians = alternate(construction(), _ROUNDS.value)
+        medians = construction(_ROUNDS.value)
         share = medians["ours"] / medians["keras.applications"]
         print(f"building B7 takes {100 * share:.0f} % of the time of keras.applications")
         return

@@ -102,7 +102,10 @@ def _blocks(variant: Variant, stem_filters: int, survival_prob: float) -> tuple[
             expanded = declared * stage.expand_ratio
             if stage.expand_ratio == 1:
                 expanded = depth
-            compared = declared if fused else depth
+            # Fused blocks compare the declared filters; the real ones must agree to be added.
+            same_filters = depth == stage.output_filters and (
+                not fused or declared == stage.output_filters
+            )
             blocks.append(
                 Block(
                     name=block_name(position + 1, repeat),
@@ -114,9 +117,7 @@ def _blocks(variant: Variant, stem_filters: int, survival_prob: float) -> tuple[
                     expands=stage.expand_ratio != 1,
                     se_filters=max(1, int(declared * stage.se_ratio)) if stage.se_ratio else 0,
                     fused=fused,
-                    has_residual=(
-                        stage.id_skip and strides == (1, 1) and compared == stage.output_filters
-                    ),
+                    has_residual=stage.id_skip and strides == (1, 1) and same_filters,
                     survival_prob=survival_probability(len(blocks), num_blocks, survival_prob),
                 )
             )
@@ -194,6 +195,45 @@ def make_architecture(
 
 
 @dataclass(frozen=True)
+class Convolution:
+    """One bias-free convolution with batch norm behind it, and where it stands.
+
+    Attributes:
+        name: of its layer.
+        kernel_shape: [k, k, in, out], or [k, k, channels, 1] of a depthwise one.
+        output_size: (height, width) of its output at the architecture's resolution.
+        filters: of its output.
+    """
+
+    name: str
+    kernel_shape: tuple[int, int, int, int]
+    output_size: tuple[int, int]
+    filters: int
+
+
+def convolutions(architecture: Architecture) -> Iterator[Convolution]:
+    """Every convolution of the network in the order of the forward pass, SE excepted."""
+    size = (math.ceil(architecture.resolution / 2),) * 2
+    depth = architecture.stem_filters
+    yield Convolution("stem_conv", (3, 3, 3, depth), size, depth)
+    for block in architecture.blocks:
+        kernel, expanded = block.kernel_size, block.expanded_filters
+        strided = (math.ceil(size[0] / block.strides[0]), math.ceil(size[1] / block.strides[1]))
+        if block.expands:
+            side, area = (kernel, strided) if block.fused else (1, size)
+            name = f"{block.name}_expand_conv"
+            yield Convolution(name, (side, side, depth, expanded), area, expanded)
+        if not block.fused:
+            name = f"{block.name}_dwconv"
+            yield Convolution(name, (kernel, kernel, expanded, 1), strided, expanded)
+        size, depth = strided, block.output_filters
+        name = f"{block.name}_project_conv"
+        yield Convolution(name, (1, 1, expanded, depth), size, depth)
+    head = architecture.head_filters
+    yield Convolution("top_conv", (1, 1, depth, head), size, head)
+
+
+@dataclass(frozen=True)
 class Counts:
     """Trainable weights, all weights (with moving statistics) and multiply-adds per image."""
 
@@ -205,33 +245,16 @@ class Counts:
 def count(architecture: Architecture, classes: int) -> Counts:
     """Counts a network of the family at its own resolution, from arithmetic alone."""
     params = batch_norm_filters = multiply_adds = 0
-
-    def convolution(kernel: int, size: tuple[int, int], filters_in: int, filters_out: int) -> None:
-        nonlocal params, multiply_adds, batch_norm_filters
-        weights = kernel * kernel * filters_in * filters_out
+    for convolution in convolutions(architecture):
+        weights = math.prod(convolution.kernel_shape)
         params += weights
-        multiply_adds += weights * size[0] * size[1]
-        batch_norm_filters += filters_out
-
-    size = (math.ceil(architecture.resolution / 2),) * 2
-    depth = architecture.stem_filters
-    convolution(3, size, 3, depth)
+        multiply_adds += weights * math.prod(convolution.output_size)
+        batch_norm_filters += convolution.filters
     for block in architecture.blocks:
-        strided = (math.ceil(size[0] / block.strides[0]), math.ceil(size[1] / block.strides[1]))
-        if block.fused and block.expands:
-            convolution(block.kernel_size, strided, depth, block.expanded_filters)
-        elif not block.fused:
-            if block.expands:
-                convolution(1, size, depth, block.expanded_filters)
-            convolution(block.kernel_size, strided, 1, block.expanded_filters)
-        size = strided
         if block.se_filters:
-            params += block.se_filters + block.expanded_filters
-            params += 2 * block.se_filters * block.expanded_filters
-            multiply_adds += 2 * block.se_filters * block.expanded_filters
-        convolution(1, size, block.expanded_filters, block.output_filters)
-        depth = block.output_filters
-    convolution(1, size, depth, architecture.head_filters)
+            kernels = 2 * block.se_filters * block.expanded_filters
+            params += kernels + block.se_filters + block.expanded_filters
+            multiply_adds += kernels
     params += architecture.head_filters * classes + classes
     multiply_adds += architecture.head_filters * classes
     trainable = params + 2 * batch_norm_filters

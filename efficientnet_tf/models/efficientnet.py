@@ -20,7 +20,8 @@ from typing import Any
 import keras
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.models.architecture import Architecture, Block, make_architecture
+from efficientnet_tf.models.architecture import Architecture, Block, convolutions, make_architecture
+from efficientnet_tf.models.initializers import dense_initializer, draw_ahead
 from efficientnet_tf.models.layers import (
     BatchNormalization,
     Conv2D,
@@ -29,8 +30,6 @@ from efficientnet_tf.models.layers import (
     ImageNormalization,
     SqueezeExcitation,
     StochasticDepth,
-    conv_initializer,
-    dense_initializer,
 )
 from efficientnet_tf.models.variants import find_variant
 
@@ -41,6 +40,7 @@ class _Builder:
     def __init__(self, architecture: Architecture, dtype: Any) -> None:
         self.activation = architecture.activation
         self.dtype = dtype
+        self.kernels = draw_ahead({c.name: c.kernel_shape for c in convolutions(architecture)})
 
     def conv(self, x: Any, filters: int, kernel: int, strides: tuple[int, int], name: str) -> Any:
         return Conv2D(
@@ -49,20 +49,21 @@ class _Builder:
             strides=strides,
             padding="same",
             use_bias=False,
-            kernel_initializer=conv_initializer(),
+            kernel_initializer=self.kernels[name],
             dtype=self.dtype,
             name=name,
         )(x)
 
     def depthwise(self, x: Any, block: Block) -> Any:
+        name = f"{block.name}_dwconv"
         return DepthwiseConv2D(
             block.kernel_size,
             strides=block.strides,
             padding="same",
             use_bias=False,
-            depthwise_initializer=conv_initializer(),
+            depthwise_initializer=self.kernels[name],
             dtype=self.dtype,
-            name=f"{block.name}_dwconv",
+            name=name,
         )(x)
 
     def norm(self, x: Any, name: str, activate: bool = True) -> Any:
@@ -197,7 +198,14 @@ def build(
         inputs = sources[0] if len(sources) == 1 else sources  # a list would warn at every call
     model = keras.Model(inputs, x, name=name or architecture.name)
     if weights is not None:
-        model.load_weights(weights)
+        try:
+            model.load_weights(weights)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UsageError(
+                f'weights: "{weights}" cannot be loaded into {model.name}: {reason} '
+                "Give a file saved with model.save_weights of the same network."
+            ) from error
     return model
 
 

@@ -21,6 +21,7 @@ from keras import ops
 
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.engine import current_engine, training_kernels
+from efficientnet_tf.models.initializers import FanOutNormal
 
 _PACKAGE = "efficientnet_tf"
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
@@ -28,16 +29,6 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "relu6": ops.relu6,
     "relu": ops.relu,
 }
-
-
-def conv_initializer() -> keras.initializers.Initializer:
-    """Untruncated normal with standard deviation sqrt(2 / fan_out); depthwise counts one filter."""
-    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
-
-
-def dense_initializer() -> keras.initializers.Initializer:
-    """Uniform in +-1/sqrt(classes), for the classifier."""
-    return keras.initializers.VarianceScaling(1.0 / 3.0, "fan_out", "uniform")
 
 
 def _layer_id(layer: keras.layers.Layer) -> int:
@@ -196,15 +187,14 @@ class SqueezeExcitation(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         channels = input_shape[-1]
-        kernel = conv_initializer()
         self.reduce_kernel = self.add_weight(
-            shape=(1, 1, channels, self.filters), initializer=kernel, name="reduce_kernel"
+            shape=(1, 1, channels, self.filters), initializer=FanOutNormal(), name="reduce_kernel"
         )
         self.reduce_bias = self.add_weight(
             shape=(self.filters,), initializer="zeros", name="reduce_bias"
         )
         self.expand_kernel = self.add_weight(
-            shape=(1, 1, self.filters, channels), initializer=kernel, name="expand_kernel"
+            shape=(1, 1, self.filters, channels), initializer=FanOutNormal(), name="expand_kernel"
         )
         self.expand_bias = self.add_weight(
             shape=(channels,), initializer="zeros", name="expand_bias"

@@ -1,0 +1,123 @@
+"""Evaluation of whole splits: every image once, however they fall into batches and replicas."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from efficientnet_tf.data.in_memory import ArraySource, digits_source
+from efficientnet_tf.data.preprocessing import Preprocessing
+from efficientnet_tf.errors import RunError
+from efficientnet_tf.evaluate import Evaluator, describe, record
+from efficientnet_tf.training.metrics import Metrics
+
+PREPROCESSING = Preprocessing(16, eval_crop="none")
+
+
+@pytest.fixture(scope="module")
+def digits() -> ArraySource:
+    return digits_source()
+
+
+def by_hand(model: keras.Model, source: ArraySource, split: str) -> Metrics:
+    """Metrics from one batch of all images, in float64."""
+    images, labels = (array.numpy() for array in source.arrays[split])
+    batch = np.stack([PREPROCESSING.for_eval(tf.constant(image)) for image in images])
+    logits = model(batch, training=False).numpy().astype(np.float64)
+    losses = np.log(np.exp(logits).sum(1)) - logits[range(len(labels)), labels]
+    order = np.argsort(-logits, axis=1)
+    return Metrics(
+        examples=len(labels),
+        loss=losses.mean(),
+        top1=(order[:, 0] == labels).mean(),
+        top5=(order[:, :5] == labels[:, None]).any(1).mean(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "batch"),
+    [(1, 64), (2, 64), (2, 63), (4, 50)],  # 179 images; 63 and 50 are no multiples of the replicas
+)
+def test_each_image_counts_once(
+    replicas: Any, tiny_state: Any, digits: ArraySource, count: int, batch: int
+) -> None:
+    state = tiny_state(replicas(count))
+    evaluator = Evaluator(state, replicas(count), digits, PREPROCESSING, batch)
+    expected = by_hand(state.model, digits, "minival")
+    assert 0 < expected.top1 < expected.top5 < 1
+    for _ in range(2):  # a second evaluation reads the split from its start again
+        found = evaluator("minival", averaged=False)
+        assert found.examples == 179
+        assert found.top1 == pytest.approx(expected.top1)
+        assert found.top5 == pytest.approx(expected.top5)
+        assert found.loss == pytest.approx(expected.loss, rel=1e-5)
+
+
+def test_splits_and_weights_are_told_apart(
+    replicas: Any, tiny_state: Any, digits: ArraySource
+) -> None:
+    state = tiny_state()
+    state.average["predictions/bias"].assign(np.linspace(-2, 2, 10, dtype=np.float32))
+    evaluator = Evaluator(state, replicas(1), digits, PREPROCESSING, 100)
+    found = {
+        (split, averaged): evaluator(split, averaged=averaged)
+        for split in ("minival", "test")
+        for averaged in (False, True)
+    }
+    assert found["test", False].examples == 359
+    assert len({metrics.loss for metrics in found.values()}) == 4
+    for split in ("minival", "test"):
+        raw = by_hand(state.model, digits, split)
+        assert found[split, False].loss == pytest.approx(raw.loss, rel=1e-5)
+    state.weights["predictions/bias"].assign(state.average["predictions/bias"])
+    averaged = by_hand(state.model, digits, "test")
+    assert found["test", True].loss == pytest.approx(averaged.loss, rel=1e-5)
+
+
+def test_a_source_that_holds_less_than_it_says_is_an_error(
+    replicas: Any, tiny_state: Any, digits: ArraySource
+) -> None:
+    class Short(ArraySource):
+        """Says 179 and gives 170, as a set with a lost file would."""
+
+        def examples(self, split: str, **arguments: Any) -> tf.data.Dataset:
+            return super().examples(split, **arguments).take(170)
+
+    source = Short(**{f.name: getattr(digits, f.name) for f in dataclasses.fields(digits)})
+    evaluator = Evaluator(tiny_state(), replicas(1), source, PREPROCESSING, 64)
+    with pytest.raises(RunError) as caught:
+        evaluator("minival", averaged=False)
+    message = str(caught.value)
+    assert 'counted 170 images of split "minival", expected 179' in message
+    assert '"digits"' in message
+
+
+METRICS = Metrics(examples=360, loss=0.07123, top1=0.98611, top5=1.0)
+
+
+def test_a_result_is_one_line_for_people() -> None:
+    line = "top-1 98.61 %  top-5 100.00 %  loss 0.0712  (360 images)"
+    assert describe(METRICS) == line
+
+
+@pytest.mark.parametrize(
+    ("weights", "name"),
+    [("average", "evaluation-test.json"), ("raw", "evaluation-test-raw.json")],
+)
+def test_a_result_is_a_file_for_programs(tmp_path: Path, weights: str, name: str) -> None:
+    path = record(str(tmp_path), "test", weights, 570, METRICS)
+    assert path == str(tmp_path / name)
+    assert json.loads(Path(path).read_text()) == {
+        "split": "test",
+        "weights": weights,
+        "step": 570,
+        "examples": 360,
+        "loss": 0.07123,
+        "top1": 0.98611,
+        "top5": 1.0,
+    }
