@@ -4,6 +4,7 @@ Nothing here imports TensorFlow before the flags are right: `--help`, `--list_mo
 usage error answer at once.
 """
 
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -110,8 +111,9 @@ def _check_arguments(argv: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, config_lib.ExperimentConfig]:
-    values = _define_flags()
-    _check_arguments(argv, [*values, "help"])
+    # Before the flags are made: ml_collections reads sys.argv while it defines its flag.
+    names = [name for _, group in _FLAGS for name, _, _ in group]
+    _check_arguments(argv, [*names, "config", "help"])
     for argument in argv[1:]:
         if argument.startswith("--config="):
             path = argument.removeprefix("--config=")
@@ -121,10 +123,17 @@ def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, config_lib.Experiment
                     "configs/digits.py."
                 )
     try:
+        values = _define_flags()
         values(argv)
         config = values.config
     except flags.Error as error:
-        raise UsageError(f"{error}. See --help.") from error
+        *_, last = str(error).strip().splitlines()  # what is before is a traceback
+        raise UsageError(f"{last}. See --help.") from error
+    except Exception as error:  # whatever the user's config file raises when it is run
+        raise UsageError(
+            f"--config: the file cannot be used: {type(error).__name__}: {error}. It must be "
+            "Python with a function get_config(), such as configs/digits.py."
+        ) from error
     if values.model is not None:
         config.model.name = values.model
     if values.data_dir is not None:
@@ -150,16 +159,8 @@ def _run(argv: Sequence[str]) -> None:
     if values.list_models:
         print(models_table())
         return
-    model = config.model
-    make_architecture(  # refuses a wrong model before the seconds that TensorFlow takes to load
-        model.name,
-        width_coefficient=model.width_coefficient,
-        depth_coefficient=model.depth_coefficient,
-        resolution=model.resolution,
-        dropout_rate=model.dropout_rate,
-        survival_prob=model.survival_prob,
-        blocks_args=model.blocks_args,
-    )
+    # Refuses a wrong model before the seconds that TensorFlow takes to load.
+    make_architecture(**dataclasses.asdict(config.model))
     model_dir = values.model_dir or _default_model_dir(values, config)
     from efficientnet_tf.startup import start_tensorflow
 

@@ -42,11 +42,12 @@ def _option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+@dataclasses.dataclass
 class _Section:
     """Attributes can be set until `freeze`, and only those that are declared."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        declared = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+        declared = [field.name for field in dataclasses.fields(self)]
         if name not in declared:
             raise UsageError(f'config has no field "{name}".{nearest(name, declared)}')
         if self.__dict__.get("_frozen"):
@@ -54,7 +55,7 @@ class _Section:
         self.__dict__[name] = value
 
     def freeze(self) -> None:
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+        for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, _Section):
                 value.freeze()
@@ -77,7 +78,11 @@ class DataConfig(_Section):
     source: str = _option("imagenet", "data set", choices=("imagenet", "digits", "synthetic"))
     data_dir: str | None = _option(None, "where its files are (a folder or gs://...)")
     minival_shards: int = _option(20, "shards of train held out for minival", low=0)
-    train_crop: str = _option("inception", "crop in training", choices=("inception", "none"))
+    train_crop: str = _option(
+        "inception",
+        "crop in training; pad: shifts by up to an eighth, for small images",
+        choices=("inception", "pad", "none"),
+    )
     flip: bool = _option(True, "mirror half of the training images")
     eval_crop: str = _option(
         "padding",

@@ -66,7 +66,7 @@ LAYERS = (
         "importers/tf1_checkpoint",
     ),
     ("export", "predict"),
-    ("experiment",),
+    ("assembly", "experiment"),
     ("cli", "main"),
 )
 ORDER = [file for layer in LAYERS for file in layer]

@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from efficientnet_tf.errors import UsageError, nearest
 
-TRAIN_CROPS = ("inception", "none")
+TRAIN_CROPS = ("inception", "pad", "none")
 EVAL_CROPS = ("padding", "fraction", "none")
 IMAGE_DTYPES = ("float32", "uint8")
 # Legacy kernels are raw ops because tf.image.resize of TensorFlow 2 always centres on half pixels.
@@ -34,6 +34,7 @@ _RESIZE = {
 }
 INTERPOLATIONS = tuple(_RESIZE)
 
+SHIFT = 8  # train_crop="pad" adds size / SHIFT pixels on each side: 4 for CIFAR's 32
 CROP_PADDING = 32  # pixels; the centre crop is size / (size + 32) of the shorter side
 
 # A box is int32 [4]: top, left, height, width, in pixels. An image shape is int32 [3]: h, w, c.
@@ -129,7 +130,9 @@ class Preprocessing:
 
     Attributes:
       image_size: side of the output in pixels.
-      train_crop: "inception" (random crop), or "none" (the whole image is resized).
+      train_crop: "inception" (random crop), "pad" (the whole image is resized, padded with black by
+        an eighth of the size and cropped at random: the usual shift of small images), or "none"
+        (the whole image is resized).
       flip: mirror left-right half of the training images.
       eval_crop: "padding" (centre square of size / (size + 32) of the shorter side, the rule of
         2019 that the published accuracies were made with), "fraction" (`crop_fraction` of it, the
@@ -184,7 +187,7 @@ class Preprocessing:
 
     def train_box(self, image_shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The box that training keeps, int32 [4]; if the sampler fails, the box of evaluation."""
-        if self.train_crop == "none":
+        if self.train_crop != "inception":
             return whole_box(image_shape)
         box = inception_box(image_shape, seed)
         failed = tf.reduce_all(tf.equal(box, whole_box(image_shape)))
@@ -199,6 +202,8 @@ class Preprocessing:
         seeds = tf.random.experimental.stateless_split(seed, 2)
         crop = decode(image, lambda shape: self.train_box(shape, seeds[0]))
         resized = self._resize(crop)
+        if self.train_crop == "pad":
+            resized = self._shift(resized, seeds[0])
         if self.flip:
             resized = tf.image.stateless_random_flip_left_right(resized, seeds[1])
         return self._finish(resized)
@@ -206,6 +211,12 @@ class Preprocessing:
     def for_eval(self, image: Any) -> tf.Tensor:
         """Centre crop. Arguments, result and errors as `for_train`, without the seed."""
         return self._finish(self._resize(decode(image, self.eval_box)))
+
+    def _shift(self, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        width = self.image_size // SHIFT
+        offset = tf.random.stateless_uniform([2], seed, 0, 2 * width + 1, tf.int32)
+        padded = tf.pad(image, [[width, width], [width, width], [0, 0]])
+        return tf.slice(padded, [offset[0], offset[1], 0], [self.image_size, self.image_size, 3])
 
     def _resize(self, crop: tf.Tensor) -> tf.Tensor:
         kernel, half_pixel_centers = _RESIZE[self.interpolation]

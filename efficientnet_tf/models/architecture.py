@@ -9,6 +9,7 @@ multiply-add each; the paper calls them FLOPS.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.block_string import BlockArgs, decode_all
@@ -159,7 +160,7 @@ def make_architecture(
         UsageError: an argument is out of range, or a block string is wrong.
     """
     variant = find_variant(name)
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     if width_coefficient is not None:
         changes["width_coefficient"] = check_coefficient("width_coefficient", width_coefficient)
     if depth_coefficient is not None:
@@ -174,7 +175,7 @@ def make_architecture(
         changes["dropout_rate"] = _probability("dropout_rate", dropout_rate, zero=True, one=False)
     if blocks_args is not None:
         changes["blocks_args"] = blocks_args
-    variant = replace(variant, **changes)  # type: ignore[arg-type]  # values checked above
+    variant = replace(variant, **changes)
     final_survival = SURVIVAL_PROB
     if survival_prob is not None:
         final_survival = _probability("survival_prob", survival_prob, zero=False, one=True)

@@ -17,9 +17,8 @@
 Differences from the official parser: it skips tokens it does not know, finds `noskip` and `cc`
 anywhere in the string, and accepts combinations it then ignores (`c1` with `se`, a stride that a
 `c1_e1` block loses). Here each of these is an error. Its fused block is always 3x3; ours has the
-kernel of its `k` token. `f0` and `d0`, which the official encoder
-writes for "off", are accepted; other `f`, `d`, `a` and `cc` tokens belong to EfficientNet-X and
-CondConv, which this project does not build.
+kernel of its `k` token. `f0` and `d0`, which the official encoder writes for "off", are accepted;
+other `f`, `d`, `a` and `cc` tokens belong to EfficientNet-X and CondConv, which are not built here.
 """
 
 import re

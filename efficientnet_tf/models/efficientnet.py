@@ -14,6 +14,7 @@ ImageNet weights only), the survival ramp counts scaled blocks, initialisers are
 BN epsilon 1e-3 and momentum 0.99 are stated, not inherited.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -198,15 +199,21 @@ def build(
         inputs = sources[0] if len(sources) == 1 else sources  # a list would warn at every call
     model = keras.Model(inputs, x, name=name or architecture.name)
     if weights is not None:
-        try:
-            model.load_weights(weights)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UsageError(
-                f'weights: "{weights}" cannot be loaded into {model.name}: {reason} '
-                "Give a file saved with model.save_weights of the same network."
-            ) from error
+        _load(model, weights)
     return model
+
+
+def _load(model: keras.Model, weights: str) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras warns of what it then raises
+            model.load_weights(weights)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f'weights: "{weights}" cannot be loaded into {model.name}: {reason[:200]} '
+            "Give a file saved with model.save_weights of the same network."
+        ) from error
 
 
 def endpoints(model: keras.Model) -> dict[str, Any]:

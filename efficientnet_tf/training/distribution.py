@@ -54,6 +54,7 @@ def connect(tpu: str | None) -> tf.distribute.Strategy:
         return tf.distribute.TPUStrategy(resolver)
     except Exception as error:  # TF raises many kinds here, down to KeyError and socket errors
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        reason = reason.split(" used by {{")[0]  # graph nodes tell the user nothing
         raise UsageError(NO_TPU.format(tpu=tpu, reason=reason[:200])) from error
 
 

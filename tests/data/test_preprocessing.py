@@ -278,3 +278,24 @@ def test_other_inputs_are_refused(image: np.ndarray) -> None:
 
 def test_whole_box() -> None:
     assert whole_box(tf.constant([5, 7, 3])).numpy().tolist() == [0, 0, 5, 7]
+
+
+def test_pad_shifts_by_up_to_an_eighth_and_fills_with_black() -> None:
+    preprocessing = Preprocessing(32, train_crop="pad", flip=False)
+    image = np.random.RandomState(0).randint(1, 256, (32, 32, 3)).astype(np.uint8)
+    seen = set()
+    for number in range(300):
+        shifted = preprocessing.for_train(image, [3, number]).numpy()
+        places = [
+            (top, left)
+            for top in range(9)
+            for left in range(9)
+            if np.array_equal(
+                np.pad(image, [(4, 4), (4, 4), (0, 0)])[top:, left:][:32, :32], shifted
+            )
+        ]
+        assert len(places) == 1
+        seen.update(places)
+        np.testing.assert_array_equal(shifted, preprocessing.for_train(image, [3, number]))
+    assert len(seen) > 70  # of 81 places; 300 draws miss two of them on average
+    assert preprocessing.random_in_training

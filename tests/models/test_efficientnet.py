@@ -365,6 +365,16 @@ def test_weights_are_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(first(images), second(images))
 
 
+def test_weights_that_do_not_fit_or_do_not_exist_are_refused(tmp_path):
+    missing = str(tmp_path / "none.weights.h5")
+    with pytest.raises(UsageError, match=r'weights: ".*none.weights.h5" cannot be loaded into'):
+        create_model("efficientnet-b0", weights=missing, **TINY)
+    other = tmp_path / "other.weights.h5"
+    create_model("efficientnet-b0", **{**TINY, "classes": 3}).save_weights(other)
+    with pytest.raises(UsageError, match="cannot be loaded into efficientnet-b0: "):
+        create_model("efficientnet-b0", weights=str(other), **TINY)
+
+
 BAD = [
     ({"classes": 0}, "classes must be a whole number of at least 1, received 0."),
     ({"classes": 10.0}, "classes must be a whole number of at least 1, received 10.0."),

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.models.layers import BatchNormalization, Dropout
-from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.optim.rmsprop import rmsprop_update
 from efficientnet_tf.training.metrics import Metrics
 from efficientnet_tf.training.state import TrainState
@@ -478,50 +477,6 @@ def test_replicas_of_their_own_equal_parts_and_differ_from_one_large_batch(
     for variable in same:
         first, second = run.copies(variable)
         np.testing.assert_array_equal(first, second)
-
-
-# Kernel sizes and strides of the family; 27 pixels make odd and even maps.
-ALL_KINDS = (
-    "r2_k3_s11_e1_i32_o16_se0.25",
-    "r2_k3_s22_e6_i16_o24_se0.25",
-    "r2_k5_s22_e6_i24_o40_se0.25",
-    "r1_k5_s11_e6_i40_o80_se0.25",
-)
-
-
-@pytest.mark.parametrize("name", ["efficientnet-b0", "efficientnet-lite0"])
-def test_cpu_kernels_give_what_the_plain_layers_give(replicas: Any, name: str) -> None:
-    """GPUs and TPUs train with the plain layers: both must be the same network."""
-    keras.utils.set_random_seed(0)
-    model = create_model(
-        name,
-        width_coefficient=0.3,
-        blocks_args=ALL_KINDS,
-        resolution=27,
-        classes=10,
-        classifier_activation=None,
-        dropout_rate=0.0,
-        survival_prob=1.0,
-    )
-    images = np.random.RandomState(0).randint(0, 256, (IMAGES, 27, 27, 3)).astype(np.float32)
-    batch = {"image": tf.constant(images), "label": tf.range(IMAGES)}
-    run = Run(replicas(1), model, frozen=False)
-    start = values(run.state)
-    found = []
-    for kernels in (run.step._kernels, None):
-        for variable_name, variable in run.state.named_variables().items():
-            variable.assign(start[variable_name])
-        run.step._kernels = kernels
-        loss, gradients = run.strategy.run(run.step.gradients, args=(batch,))
-        by_path = {
-            path: gradient.numpy()
-            for path, gradient in zip(run.state.trainable, gradients, strict=True)
-        }
-        moving = [variable.numpy() for variable in run.state.moving_statistics()]
-        found.append((float(loss), by_path, moving))
-    assert_same_gradients(found[0][:2], found[1][:2])
-    for fast, plain in zip(found[0][2], found[1][2], strict=True):
-        np.testing.assert_allclose(fast, plain, rtol=1e-5, atol=1e-5)
 
 
 def test_batch_norm_follows_the_images_and_is_averaged_too(normalised: Any) -> None:

@@ -1,0 +1,221 @@
+"""Everything a run needs, built in order from its configuration: the parts of an experiment."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf import durations
+from efficientnet_tf.checkpoint import Checkpointer, claim_model_dir
+from efficientnet_tf.data.autoaugment import get_augment
+from efficientnet_tf.data.diagnose import explain_data_error
+from efficientnet_tf.data.mixup import mix_batches
+from efficientnet_tf.data.pipeline import train_dataset
+from efficientnet_tf.data.preprocessing import Preprocessing
+from efficientnet_tf.data.sources import load_source
+from efficientnet_tf.errors import UsageError
+from efficientnet_tf.evaluate import Evaluator
+from efficientnet_tf.models.architecture import make_architecture
+from efficientnet_tf.models.registry import create_model
+from efficientnet_tf.optim.ema import ema_enabled
+from efficientnet_tf.optim.schedule import Schedule, scaled_learning_rate
+from efficientnet_tf.training import distribution
+from efficientnet_tf.training.loop import Plan
+from efficientnet_tf.training.state import TrainState
+from efficientnet_tf.training.steps import StepOptions, TrainStep
+
+
+class Experiment:
+    """Everything a mode needs: strategy, data, model, state, checkpoints.
+
+    Args:
+        config: finished, see `config.finish`.
+        model_dir: of the run.
+        tpu: the --tpu flag.
+    """
+
+    def __init__(
+        self, config: config_lib.ExperimentConfig, model_dir: str, tpu: str | None
+    ) -> None:
+        self.config = config
+        self.model_dir = model_dir
+        self.strategy = distribution.connect(tpu)  # first: a TPU must be set up before all else
+        self._check_batch_sizes()
+        self.architecture = make_architecture(**dataclasses.asdict(self.config.model))
+        self.source = load_source(
+            config.data.source,
+            config.data.data_dir,
+            minival_shards=config.data.minival_shards,
+            image_size=self.architecture.resolution,
+        )
+        self.augment = get_augment(config.data.augment)
+        self.preprocessing = Preprocessing(
+            image_size=self.architecture.resolution,
+            train_crop=config.data.train_crop,
+            flip=config.data.flip,
+            eval_crop=config.data.eval_crop,
+            crop_fraction=config.data.crop_fraction,
+            interpolation=config.data.interpolation,
+        )
+        claim_model_dir(model_dir, config)
+        self.precision = config.train.precision
+        if self.precision == "auto":
+            self.precision = "bfloat16" if distribution.is_tpu(self.strategy) else "float32"
+        keras.utils.set_random_seed(config.train.seed)
+        with self.strategy.scope():
+            model = self.create_model(
+                None, "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
+            )
+            self.state = TrainState(model, with_average=ema_enabled(config.optimizer.ema_decay))
+        self.checkpointer = Checkpointer(model_dir, self.state, config.train.keep_checkpoints)
+
+    def create_model(self, activation: str | None, dtype: str) -> keras.Model:
+        return create_model(
+            **dataclasses.asdict(self.config.model),
+            classes=self.source.num_classes,
+            classifier_activation=activation,
+            dtype=dtype,
+        )
+
+    def _check_batch_sizes(self) -> None:
+        train = self.config.train
+        parts = self.strategy.num_replicas_in_sync * train.accumulation_steps
+        if train.global_batch_size % parts:
+            raise UsageError(
+                f"config field train.global_batch_size must be a multiple of {parts} (replicas x "
+                f"accumulation_steps), received {train.global_batch_size}."
+            )
+
+    @property
+    def step(self) -> int:
+        return int(self.state.step.numpy())
+
+    @property
+    def total_steps(self) -> int:
+        return self._steps(self.config.train.epochs)
+
+    def _steps(self, epochs: float) -> int:
+        batch = self.config.train.global_batch_size
+        return durations.epochs_to_steps(epochs, self.source.num_examples["train"], batch)
+
+    def plan(self, *, with_evaluation: bool) -> Plan:
+        """When the run evaluates, saves and ends."""
+        train = self.config.train
+        per_loop = 100 if distribution.is_tpu(self.strategy) else 10
+        return Plan(
+            total_steps=self.total_steps,
+            steps_per_loop=train.steps_per_loop or per_loop,
+            eval_every=self._steps(train.eval_every_epochs) if with_evaluation else 0,
+            checkpoint_every=self._steps(train.checkpoint_every_epochs),
+        )
+
+    def introduce(self) -> None:
+        """Three lines: what runs on what, and where it lies."""
+        params = self.state.model.count_params()
+        size = self.architecture.resolution
+        print(
+            f"{self.architecture.name}, {self.source.num_classes} classes, {size}x{size} pixels, "
+            f"{params / 1e6:.2f} M weights, on {distribution.describe(self.strategy)} in "
+            f"{self.precision}"
+        )
+        sizes = self.source.num_examples
+        counts = ", ".join(f"{sizes[split]} {split}" for split in ("train", "minival", "test"))
+        print(f"data: {self.source.name} ({counts} images)")
+        print(f"run: {self.model_dir}", flush=True)
+
+    def evaluator(self) -> Evaluator:
+        train = self.config.train
+        return Evaluator(
+            self.state,
+            self.strategy,
+            self.source,
+            self.preprocessing,
+            train.eval_batch_size or train.global_batch_size,
+        )
+
+    def reading(self, split: str, call: Callable[[], Any]) -> Any:
+        """Calls something that reads `split`; bad data becomes a RunError that names the file."""
+        try:
+            return call()
+        except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+            raise explain_data_error(error, self.source, split) from error
+
+    def schedule(self) -> Schedule:
+        optimizer, batch = self.config.optimizer, self.config.train.global_batch_size
+        return Schedule(
+            kind=optimizer.schedule,
+            peak=scaled_learning_rate(optimizer.base_learning_rate, batch),
+            steps_per_epoch=durations.steps_per_epoch(self.source.num_examples["train"], batch),
+            total_steps=self.total_steps,
+            warmup_epochs=optimizer.warmup_epochs,
+            decay_epochs=optimizer.decay_epochs,
+            decay_factor=optimizer.decay_factor,
+            staircase=optimizer.staircase,
+        )
+
+    def train_step(self, schedule: Schedule) -> TrainStep:
+        optimizer, train = self.config.optimizer, self.config.train
+        options = StepOptions(
+            global_batch_size=train.global_batch_size,
+            learning_rate=schedule,
+            seed=train.seed,
+            weight_decay=optimizer.weight_decay,
+            label_smoothing=optimizer.label_smoothing,
+            accumulation_steps=train.accumulation_steps,
+            clip_norm=optimizer.clip_norm,
+            rho=optimizer.rho,
+            momentum=optimizer.momentum,
+            epsilon=optimizer.epsilon,
+            ema_decay=optimizer.ema_decay,
+            batch_norm_group=distribution.batch_norm_group_size(self.strategy.num_replicas_in_sync),
+        )
+        return TrainStep(self.state, options, self.strategy)
+
+    def train_iterator(self) -> Any:
+        """Batches for each replica, from the step of the state on."""
+        return iter(self.strategy.distribute_datasets_from_function(self._train_dataset))
+
+    def _train_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        config, train = self.config, self.config.train
+        dataset = train_dataset(
+            self.source,
+            self.preprocessing,
+            global_batch_size=train.global_batch_size,
+            seed=train.seed,
+            start_example=self.step * train.global_batch_size,
+            deterministic=config.data.deterministic,
+            input_context=context,
+            shuffle_buffer=config.data.shuffle_buffer,
+            augment=self.augment,
+        )
+        if config.optimizer.mixup_alpha > 0:
+            replicas = context.num_replicas_in_sync // context.num_input_pipelines
+            dataset = mix_batches(
+                dataset,
+                config.optimizer.mixup_alpha,
+                num_classes=self.source.num_classes,
+                seed=train.seed,
+                first_batch=self.step * replicas,
+                pipeline=context.input_pipeline_id,
+            )
+        return dataset
+
+    def restore(self) -> bool:
+        """Continues from the newest checkpoint in model_dir, if there is one."""
+        if self.checkpointer.newest is None:
+            return False
+        self.checkpointer.restore(self.checkpointer.newest)
+        return True
+
+    def restore_for_use(self) -> None:
+        """Takes the best checkpoint, or the newest if the run kept no best."""
+        path = self.checkpointer.best or self.checkpointer.newest
+        if path is None:
+            raise UsageError(
+                f'--model_dir: no checkpoint in "{self.model_dir}" to use. Train first '
+                "(--mode=train_and_eval), with the same --model_dir."
+            )
+        self.checkpointer.restore(path)
