@@ -16,7 +16,7 @@ from efficientnet_tf.data.mixup import mix_batches
 from efficientnet_tf.data.pipeline import train_dataset
 from efficientnet_tf.data.preprocessing import Preprocessing
 from efficientnet_tf.data.sources import load_source
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.evaluate import Evaluator
 from efficientnet_tf.models.architecture import make_architecture
 from efficientnet_tf.models.registry import create_model
@@ -27,6 +27,14 @@ from efficientnet_tf.training.loop import Plan
 from efficientnet_tf.training.state import TrainState
 from efficientnet_tf.training.steps import StepOptions, TrainStep
 
+_DATA_ERRORS = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.DataLossError,
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.UnavailableError,
+)
+
 
 class Experiment:
     """Everything a mode needs: strategy, data, model, state, checkpoints.
@@ -35,10 +43,16 @@ class Experiment:
         config: finished, see `config.finish`.
         model_dir: of the run.
         tpu: the --tpu flag.
+        trains: whether the run may be new; else model_dir is only read.
     """
 
     def __init__(
-        self, config: config_lib.ExperimentConfig, model_dir: str, tpu: str | None
+        self,
+        config: config_lib.ExperimentConfig,
+        model_dir: str,
+        tpu: str | None,
+        *,
+        trains: bool = True,
     ) -> None:
         self.config = config
         self.model_dir = model_dir
@@ -60,7 +74,7 @@ class Experiment:
             crop_fraction=config.data.crop_fraction,
             interpolation=config.data.interpolation,
         )
-        claim_model_dir(model_dir, config)
+        claim_model_dir(model_dir, config, write=trains)
         self.precision = config.train.precision
         if self.precision == "auto":
             self.precision = "bfloat16" if distribution.is_tpu(self.strategy) else "float32"
@@ -140,7 +154,12 @@ class Experiment:
         """Calls something that reads `split`; bad data becomes a RunError that names the file."""
         try:
             return call()
-        except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+        except tf.errors.ResourceExhaustedError as error:
+            raise RunError(
+                "out of memory. Lower --config.train.global_batch_size, or compute each update in "
+                "parts with --config.train.accumulation_steps; checkpoints are kept."
+            ) from error
+        except _DATA_ERRORS as error:
             raise explain_data_error(error, self.source, split) from error
 
     def schedule(self) -> Schedule:
@@ -180,9 +199,13 @@ class Experiment:
 
     def _train_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         config, train = self.config, self.config.train
+        preprocessing = self.preprocessing
+        if self.augment is not None:
+            # Augmented images are whole numbers anyway, and a quarter of the bytes as uint8.
+            preprocessing = dataclasses.replace(preprocessing, image_dtype="uint8")
         dataset = train_dataset(
             self.source,
-            self.preprocessing,
+            preprocessing,
             global_batch_size=train.global_batch_size,
             seed=train.seed,
             start_example=self.step * train.global_batch_size,

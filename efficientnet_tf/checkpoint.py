@@ -39,21 +39,26 @@ def read_json(path: str) -> Any:
         return json.load(file)
 
 
-def claim_model_dir(model_dir: str, config: config_lib.ExperimentConfig) -> None:
+def claim_model_dir(
+    model_dir: str, config: config_lib.ExperimentConfig, *, write: bool = True
+) -> None:
     """Makes model_dir and writes the configuration, or checks that it is the same experiment.
+
+    With `write=False` it only checks.
 
     Raises:
         UsageError: the folder cannot be written, or holds a run of another configuration.
     """
     path = os.path.join(model_dir, "config.json")
     try:
-        tf.io.gfile.makedirs(model_dir)
+        if write:
+            tf.io.gfile.makedirs(model_dir)
         exists = tf.io.gfile.exists(path)
         stored = read_json(path) if exists else {}
         if not isinstance(stored, dict):
             raise ValueError(f"expected an object, received {stored!r}")
         lines = config_lib.differences(config, stored)
-        if not lines:
+        if write and not lines:
             write_json(path, config_lib.to_dict(config))
     except (tf.errors.OpError, OSError) as error:
         raise UsageError(

@@ -52,7 +52,7 @@ def evaluate(
     config: config_lib.ExperimentConfig, model_dir: str, tpu: str | None, export_dir: str | None
 ) -> None:
     """Evaluates the best checkpoint on minival and test."""
-    experiment = Experiment(config, model_dir, tpu)
+    experiment = Experiment(config, model_dir, tpu, trains=False)
     experiment.introduce()
     for split in ("minival", "test"):
         if experiment.source.num_examples[split]:
@@ -63,7 +63,7 @@ def export(
     config: config_lib.ExperimentConfig, model_dir: str, tpu: str | None, export_dir: str | None
 ) -> None:
     """Exports the best checkpoint as a SavedModel."""
-    experiment = Experiment(config, model_dir, tpu)
+    experiment = Experiment(config, model_dir, tpu, trains=False)
     directory = _export_directory(model_dir, export_dir)
     experiment.introduce()
     experiment.restore_for_use()
