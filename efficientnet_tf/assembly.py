@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf import durations
-from efficientnet_tf.checkpoint import Checkpointer, claim_model_dir
+from efficientnet_tf.checkpoint import Checkpointer, check_model_dir
 from efficientnet_tf.data.autoaugment import get_augment
 from efficientnet_tf.data.diagnose import explain_data_error
 from efficientnet_tf.data.mixup import mix_batches
@@ -43,16 +43,10 @@ class Experiment:
         config: finished, see `config.finish`.
         model_dir: of the run.
         tpu: the --tpu flag.
-        trains: whether the run may be new; else model_dir is only read.
     """
 
     def __init__(
-        self,
-        config: config_lib.ExperimentConfig,
-        model_dir: str,
-        tpu: str | None,
-        *,
-        trains: bool = True,
+        self, config: config_lib.ExperimentConfig, model_dir: str, tpu: str | None
     ) -> None:
         self.config = config
         self.model_dir = model_dir
@@ -74,7 +68,7 @@ class Experiment:
             crop_fraction=config.data.crop_fraction,
             interpolation=config.data.interpolation,
         )
-        claim_model_dir(model_dir, config, write=trains)
+        check_model_dir(model_dir, config)
         self.precision = config.train.precision
         if self.precision == "auto":
             self.precision = "bfloat16" if distribution.is_tpu(self.strategy) else "float32"

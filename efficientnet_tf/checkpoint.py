@@ -39,43 +39,49 @@ def read_json(path: str) -> Any:
         return json.load(file)
 
 
-def claim_model_dir(
-    model_dir: str, config: config_lib.ExperimentConfig, *, write: bool = True
-) -> None:
-    """Makes model_dir and writes the configuration, or checks that it is the same experiment.
-
-    With `write=False` it only checks.
+def check_model_dir(model_dir: str, config: config_lib.ExperimentConfig) -> None:
+    """Checks that model_dir is new or holds a run of the same configuration; writes nothing.
 
     Raises:
-        UsageError: the folder cannot be written, or holds a run of another configuration.
+        UsageError: the folder cannot be read, or holds a run of another configuration.
     """
     path = os.path.join(model_dir, "config.json")
     try:
-        if write:
-            tf.io.gfile.makedirs(model_dir)
-        exists = tf.io.gfile.exists(path)
-        stored = read_json(path) if exists else {}
+        stored = read_json(path) if tf.io.gfile.exists(path) else {}
         if not isinstance(stored, dict):
             raise ValueError(f"expected an object, received {stored!r}")
-        lines = config_lib.differences(config, stored)
-        if write and not lines:
-            write_json(path, config_lib.to_dict(config))
     except (tf.errors.OpError, OSError) as error:
         raise UsageError(
-            f'--model_dir: "{model_dir}" cannot be written: {_first_line(error)}. '
-            "Give a folder that you may write to."
+            f'--model_dir: "{model_dir}" cannot be read: {_first_line(error)}.'
         ) from error
     except ValueError as error:  # no JSON, no text at all, or JSON of something else
         raise UsageError(
             f'--model_dir: "{path}" holds no configuration ({error}); the run there cannot be '
             "resumed. Give another folder."
         ) from error
+    lines = config_lib.differences(config, stored)
     if lines:
         raise UsageError(
             f'--model_dir: "{model_dir}" holds a run with another configuration '
             "(theirs -> yours):\n  " + "\n  ".join(lines) + "\n"
             "Use the same configuration to continue it, or another --model_dir for a new run."
         )
+
+
+def claim_model_dir(model_dir: str, config: config_lib.ExperimentConfig) -> None:
+    """Makes model_dir and writes the configuration, once nothing more can be wrong with it.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    try:
+        tf.io.gfile.makedirs(model_dir)
+        write_json(os.path.join(model_dir, "config.json"), config_lib.to_dict(config))
+    except (tf.errors.OpError, OSError) as error:
+        raise UsageError(
+            f'--model_dir: "{model_dir}" cannot be written: {_first_line(error)}. '
+            "Give a folder that you may write to."
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

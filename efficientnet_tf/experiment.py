@@ -15,7 +15,7 @@ from efficientnet_tf import __version__
 from efficientnet_tf import config as config_lib
 from efficientnet_tf import export as export_lib
 from efficientnet_tf.assembly import Experiment
-from efficientnet_tf.checkpoint import write_json
+from efficientnet_tf.checkpoint import claim_model_dir, write_json
 from efficientnet_tf.evaluate import describe, record
 from efficientnet_tf.optim.schedule import Schedule
 from efficientnet_tf.training import distribution
@@ -52,7 +52,7 @@ def evaluate(
     config: config_lib.ExperimentConfig, model_dir: str, tpu: str | None, export_dir: str | None
 ) -> None:
     """Evaluates the best checkpoint on minival and test."""
-    experiment = Experiment(config, model_dir, tpu, trains=False)
+    experiment = Experiment(config, model_dir, tpu)
     experiment.introduce()
     for split in ("minival", "test"):
         if experiment.source.num_examples[split]:
@@ -63,7 +63,7 @@ def export(
     config: config_lib.ExperimentConfig, model_dir: str, tpu: str | None, export_dir: str | None
 ) -> None:
     """Exports the best checkpoint as a SavedModel."""
-    experiment = Experiment(config, model_dir, tpu, trains=False)
+    experiment = Experiment(config, model_dir, tpu)
     directory = _export_directory(model_dir, export_dir)
     experiment.introduce()
     experiment.restore_for_use()
@@ -78,8 +78,9 @@ def _train(experiment: Experiment, *, with_evaluation: bool) -> bool:
     if experiment.step >= experiment.total_steps or (with_evaluation and patience_over):
         print(f"already trained: step {experiment.step} of {experiment.total_steps}")
         return True
-    write_json(os.path.join(experiment.model_dir, "versions.json"), _versions())
     schedule = experiment.schedule()
+    claim_model_dir(experiment.model_dir, experiment.config)
+    write_json(os.path.join(experiment.model_dir, "versions.json"), _versions())
     evaluates = with_evaluation and experiment.source.num_examples["minival"] > 0
     plan = experiment.plan(with_evaluation=evaluates)
     reporter = Reporter(
@@ -127,13 +128,14 @@ def _run(
             raw = experiment.reading("minival", lambda: evaluator("minival", averaged=False))
             reporter.evaluation(step, "minival", "raw", raw.__dict__)
             reporter.say(f"step {step}: minival, raw weights, {describe(raw)}")
-        if metrics.top1 > float(state.best_top1.numpy()):
+        best = float(state.best_top1.numpy())
+        if metrics.top1 >= best:  # of equals the later one, as in the official code
             state.best_top1.assign(metrics.top1)
             state.best_step.assign(step)
-            state.evaluations_without_gain.assign(0)
+        gained = metrics.top1 > best
+        state.evaluations_without_gain.assign(0 if gained else state.evaluations_without_gain + 1)
+        if metrics.top1 >= best:
             experiment.checkpointer.save_best(step)
-        else:
-            state.evaluations_without_gain.assign_add(1)
         if 0 < config.patience <= int(state.evaluations_without_gain.numpy()):
             reporter.say(f"no better minival top-1 in {config.patience} evaluations: stopping")
             return True

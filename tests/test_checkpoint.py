@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from efficientnet_tf.checkpoint import Checkpointer, claim_model_dir, read_json, write_json
+from efficientnet_tf.checkpoint import (
+    Checkpointer,
+    check_model_dir,
+    claim_model_dir,
+    read_json,
+    write_json,
+)
 from efficientnet_tf.config import ExperimentConfig, finish, to_dict
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.training.state import TrainState
@@ -244,13 +250,16 @@ def test_json_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_new_folder_gets_the_configuration(tmp_path: Path) -> None:
     model_dir = tmp_path / "a" / "b"
     config = configured(seed=3)
+    check_model_dir(str(model_dir), config)
+    assert not model_dir.parent.exists(), "a check writes nothing"
     claim_model_dir(str(model_dir), config)
     assert json.loads((model_dir / "config.json").read_text()) == to_dict(config)
-    claim_model_dir(str(model_dir), config)  # the same run goes on
+    check_model_dir(str(model_dir), config)  # the same run goes on
 
 
 def test_a_free_field_may_change_and_is_written_down(tmp_path: Path) -> None:
     claim_model_dir(str(tmp_path), configured(epochs=10.0))
+    check_model_dir(str(tmp_path), configured(epochs=20.0))
     claim_model_dir(str(tmp_path), configured(epochs=20.0))
     assert read_json(str(tmp_path / "config.json"))["train.epochs"] == 20.0
 
@@ -259,7 +268,7 @@ def test_another_experiment_is_refused_with_the_differences(tmp_path: Path) -> N
     claim_model_dir(str(tmp_path), configured())
     before = (tmp_path / "config.json").read_text()
     with pytest.raises(UsageError) as caught:
-        claim_model_dir(str(tmp_path), configured(seed=3, global_batch_size=64, epochs=1.0))
+        check_model_dir(str(tmp_path), configured(seed=3, global_batch_size=64, epochs=1.0))
     message = str(caught.value)
     assert f'"{tmp_path}" holds a run with another configuration' in message
     assert "\n  train.global_batch_size: 2048 -> 64\n  train.seed: 0 -> 3\n" in message
@@ -271,6 +280,7 @@ def test_another_experiment_is_refused_with_the_differences(tmp_path: Path) -> N
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for model_dir in (f"{tmp_path}/file/run", "/proc/run"):
+        check_model_dir(model_dir, configured())
         with pytest.raises(UsageError, match=f'^--model_dir: "{model_dir}" cannot be written: '):
             claim_model_dir(model_dir, configured())
 
@@ -279,4 +289,10 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 def test_a_broken_configuration_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(UsageError, match=r"config.json\" holds no configuration .*be resumed"):
-        claim_model_dir(str(tmp_path), configured())
+        check_model_dir(str(tmp_path), configured())
+
+
+def test_a_configuration_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(UsageError, match=f'^--model_dir: "{tmp_path}" cannot be read: '):
+        check_model_dir(str(tmp_path), configured())

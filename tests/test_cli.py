@@ -310,7 +310,6 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, st
         "another seed": [*digits, f"--model_dir={run}", "--config.train.seed=3"],
         "remove config": f"{run}/config.json",
         "another width": [*digits, f"--model_dir={run}", "--config.model.width_coefficient=0.5"],
-        "remove their config": f"{run}/config.json",
         "remove data": f"{run}/checkpoints/ckpt-2.data-00000-of-00001",
         "lost data": [*digits, f"--model_dir={run}"],
     }
@@ -323,6 +322,9 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, st
         text=True,
     )
     assert done.returncode == 0, done.stderr
+    # What was refused has left nothing behind that would stand in the way of the right command.
+    assert not (folder / "empty").exists()
+    assert not (run / "config.json").exists()
     return {
         name: (code, out.replace(str(folder), "DIR"), err.replace(str(folder), "DIR"))
         for name, (code, out, err) in json.loads(done.stdout).items()

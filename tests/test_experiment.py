@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 # A network of 50 thousand weights with everything that is random switched on.
 TINY = [
     f"--config={ROOT}/configs/digits.py",
+    "--config.model.resolution=32",
     "--config.model.width_coefficient=0.1",
     "--config.model.depth_coefficient=0.3",
     "--config.model.survival_prob=0.5",
