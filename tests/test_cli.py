@@ -406,7 +406,7 @@ def test_a_broken_image_is_named_with_its_file(answers: Any) -> None:
 def test_what_is_right_writes_no_error(answers: Any) -> None:
     code, out, err = answers["train"]
     assert (code, err) == (0, "")
-    assert "10 classes, 32x32 pixels" in out
+    assert "10 classes, 64x64 pixels" in out
 
 
 def test_a_missing_tpu_is_one_message(tmp_path: Path) -> None:

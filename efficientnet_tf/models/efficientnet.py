@@ -41,7 +41,16 @@ class _Builder:
     def __init__(self, architecture: Architecture, dtype: Any) -> None:
         self.activation = architecture.activation
         self.dtype = dtype
-        self.kernels = draw_ahead({c.name: c.kernel_shape for c in convolutions(architecture)})
+        squeezed = {f"{block.name}_dwconv": block.se_filters for block in architecture.blocks}
+        shapes = {}  # in the order in which the layers are made
+        for one in convolutions(architecture):
+            shapes[one.name] = one.kernel_shape
+            filters = squeezed.get(one.name, 0)
+            if filters:
+                name = one.name.removesuffix("_dwconv") + "_se"
+                shapes[f"{name}/reduce"] = (1, 1, one.filters, filters)
+                shapes[f"{name}/expand"] = (1, 1, filters, one.filters)
+        self.kernels = draw_ahead(shapes)
 
     def conv(self, x: Any, filters: int, kernel: int, strides: tuple[int, int], name: str) -> Any:
         return Conv2D(
@@ -89,12 +98,13 @@ class _Builder:
             x = self.depthwise(x, block)
             x = self.norm(x, f"{block.name}_bn")
         if block.se_filters:
-            x = SqueezeExcitation(
-                block.se_filters,
-                activation=self.activation,
-                dtype=self.dtype,
-                name=f"{block.name}_se",
-            )(x)
+            name = f"{block.name}_se"
+            layer = SqueezeExcitation(
+                block.se_filters, activation=self.activation, dtype=self.dtype, name=name
+            )
+            layer.reduce_initializer = self.kernels[f"{name}/reduce"]
+            layer.expand_initializer = self.kernels[f"{name}/expand"]
+            x = layer(x)
         return x
 
     def block(self, inputs: Any, block: Block) -> Any:

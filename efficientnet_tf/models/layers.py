@@ -184,17 +184,24 @@ class SqueezeExcitation(keras.layers.Layer):
         super().__init__(**kwargs)
         self.filters = filters
         self.activation = _check_activation(activation)
+        # A builder may put in ones that are being drawn already.
+        self.reduce_initializer = FanOutNormal()
+        self.expand_initializer = FanOutNormal()
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         channels = input_shape[-1]
         self.reduce_kernel = self.add_weight(
-            shape=(1, 1, channels, self.filters), initializer=FanOutNormal(), name="reduce_kernel"
+            shape=(1, 1, channels, self.filters),
+            initializer=self.reduce_initializer,
+            name="reduce_kernel",
         )
         self.reduce_bias = self.add_weight(
             shape=(self.filters,), initializer="zeros", name="reduce_bias"
         )
         self.expand_kernel = self.add_weight(
-            shape=(1, 1, self.filters, channels), initializer=FanOutNormal(), name="expand_kernel"
+            shape=(1, 1, self.filters, channels),
+            initializer=self.expand_initializer,
+            name="expand_kernel",
         )
         self.expand_bias = self.add_weight(
             shape=(channels,), initializer="zeros", name="expand_bias"
