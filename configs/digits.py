@@ -6,6 +6,10 @@ What: 8x8 grey images resized to 64x64, 1,259 train, 179 minival, 359 test; the 
     and the network learns less.
 Table: none of the paper; a check that everything works, and what to expect when it does.
 Command: python main.py --config=configs/digits.py --model=efficientnet-b0 --model_dir=runs/digits
+Machine: a virtual machine with 2 cores of an AMD EPYC, Python 3.11, TensorFlow 2.21, 2026-11-21.
+Measured: test top-1 100.00, 99.72 and 99.72 % with --config.train.seed=0, 1 and 2, in about 3
+    minutes each (290 images/s), start-up, evaluation and export included.
+Expected: at least 98 % in at most 5 minutes on 2 cores (tests/test_experiment.py, marked slow).
 """
 
 from efficientnet_tf.config import ExperimentConfig
