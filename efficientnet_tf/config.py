@@ -135,7 +135,7 @@ class TrainConfig(_Section):
     seed: int = _option(0, "of weights, order, augmentation and masks", low=0, high=2**31 - 1)
     steps_per_loop: int = _option(0, "on the device at once; 0: 100 on TPU, else 10", low=0)
     eval_every_epochs: float = _option(10.0, "minival; 0: only at the end", low=0)
-    checkpoint_every_epochs: float = _option(2.0, "also before each evaluation", low=0)
+    checkpoint_every_epochs: float = _option(2.0, "also after each evaluation", low=0)
     keep_checkpoints: int = _option(3, "newest ones; the best is kept besides", low=1)
     patience: int = _option(
         0, "evaluations without a better minival top-1 before stopping; 0: off", low=0

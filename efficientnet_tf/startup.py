@@ -43,7 +43,7 @@ def start_tensorflow() -> None:
             'export run on TensorFlow. Unset it or set it to "tensorflow".'
         )
     _keep_freed_memory()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters becomes an exception
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as held_back:
