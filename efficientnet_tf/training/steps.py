@@ -120,8 +120,10 @@ class TrainStep:
         size = batch["image"].shape[0] // parts
 
         def add_part(part: tf.Tensor, loss: tf.Tensor, *sums: tf.Tensor) -> Any:
-            images, labels = (
-                tf.ensure_shape(value[part * size : (part + 1) * size], [size, *value.shape[1:]])
+            images, labels = (  # slices of static size, as XLA needs
+                tf.slice(
+                    value, [part * size] + [0] * (value.shape.rank - 1), [size, *value.shape[1:]]
+                )
                 for value in (batch["image"], batch["label"])
             )
             more_loss, more = self._part_gradients(images, labels, part)
