@@ -210,7 +210,7 @@ def _export(experiment: Experiment, directory: str) -> None:
     worst = export_lib.check(
         directory,
         images,
-        _probabilities(experiment, images),
+        experiment.reading("test", lambda: _probabilities(experiment, images)),
         experiment.preprocessing,
         _TOLERANCE[experiment.precision],
     )
