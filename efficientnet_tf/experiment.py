@@ -19,7 +19,7 @@ from efficientnet_tf.checkpoint import claim_model_dir, write_json
 from efficientnet_tf.evaluate import describe, record
 from efficientnet_tf.optim.schedule import Schedule
 from efficientnet_tf.training import distribution
-from efficientnet_tf.training.loop import Plan, StopRequest, run, stop_on_signal
+from efficientnet_tf.training.loop import Plan, StopRequest, judge, run, stop_on_signal
 from efficientnet_tf.training.reporting import Reporter
 
 _CHECKED_IMAGES = 32
@@ -128,13 +128,15 @@ def _run(
             raw = experiment.reading("minival", lambda: evaluator("minival", averaged=False))
             reporter.evaluation(step, "minival", "raw", raw.__dict__)
             reporter.say(f"step {step}: minival, raw weights, {describe(raw)}")
-        best = float(state.best_top1.numpy())
-        if metrics.top1 >= best:  # of equals the later one, as in the official code
+        is_best, without_gain = judge(
+            metrics.top1,
+            float(state.best_top1.numpy()),
+            int(state.evaluations_without_gain.numpy()),
+        )
+        state.evaluations_without_gain.assign(without_gain)
+        if is_best:
             state.best_top1.assign(metrics.top1)
             state.best_step.assign(step)
-        gained = metrics.top1 > best
-        state.evaluations_without_gain.assign(0 if gained else state.evaluations_without_gain + 1)
-        if metrics.top1 >= best:
             experiment.checkpointer.save_best(step)
         if 0 < config.patience <= int(state.evaluations_without_gain.numpy()):
             reporter.say(f"no better minival top-1 in {config.patience} evaluations: stopping")

@@ -90,6 +90,14 @@ def check_finite(losses: np.ndarray, first_step: int) -> None:
         )
 
 
+def judge(top1: float, best: float, without_gain: int) -> tuple[bool, int]:
+    """Whether a checkpoint is kept as the best, and evaluations without a gain after it.
+
+    Of equals the later one is kept, as in the official code, but a tie is no gain: patience runs.
+    """
+    return top1 >= best, 0 if top1 > best else without_gain + 1
+
+
 def run(
     plan: Plan,
     step: int,

@@ -13,6 +13,7 @@ from efficientnet_tf.training.loop import (
     Plan,
     StopRequest,
     check_finite,
+    judge,
     run,
     stop_on_signal,
 )
@@ -252,3 +253,19 @@ def test_handlers_come_back_after_an_error() -> None:
     with pytest.raises(RunError), stop_on_signal():
         raise RunError("disk full")
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+@pytest.mark.parametrize(
+    ("top1", "best", "without_gain", "expected"),
+    [
+        (0.1, -1.0, 0, (True, 0)),  # the first evaluation
+        (0.0, -1.0, 0, (True, 0)),
+        (0.6, 0.5, 3, (True, 0)),
+        (0.5, 0.5, 3, (True, 4)),  # a tie: the later checkpoint, but patience runs
+        (0.4, 0.5, 3, (False, 4)),
+    ],
+)
+def test_ties_keep_the_later_checkpoint_and_are_no_gain(
+    top1: float, best: float, without_gain: int, expected: tuple[bool, int]
+) -> None:
+    assert judge(top1, best, without_gain) == expected
