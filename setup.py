@@ -17,10 +17,12 @@ setup(
         "tensorflow>=2.19,<2.22",
         "keras>=3.12,<4",
         "tensorflow-datasets>=4.9.7",
+        "importlib_resources>=6",  # tensorflow-datasets prepares nothing without it
         "absl-py>=2.1",
         "cloud-tpu-client>=0.10",
         "ml_collections>=1.0",
         "numpy>=1.26",
+        "pillow>=10",  # picture sheets
         "scikit-learn>=1.3",  # ships the digits images of the embedded default
         "tensorboard>=2.19",
         "tqdm>=4.66",

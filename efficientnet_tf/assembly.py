@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -10,9 +11,9 @@ import tensorflow as tf
 from efficientnet_tf import config as config_lib
 from efficientnet_tf import durations
 from efficientnet_tf.checkpoint import Checkpointer, check_model_dir
-from efficientnet_tf.data.autoaugment import get_augment
-from efficientnet_tf.data.diagnose import explain_data_error
-from efficientnet_tf.data.mixup import mix_batches
+from efficientnet_tf.data.augmentation import parse_augment
+from efficientnet_tf.data.broken import BadExamples
+from efficientnet_tf.data.diagnose import explain_data_error, fault
 from efficientnet_tf.data.pipeline import train_dataset
 from efficientnet_tf.data.preprocessing import Preprocessing
 from efficientnet_tf.data.sources import load_source
@@ -33,6 +34,7 @@ _DATA_ERRORS = (
     tf.errors.NotFoundError,
     tf.errors.PermissionDeniedError,
     tf.errors.UnavailableError,
+    tf.errors.UnknownError,  # an exception of Python code in the pipeline: too many bad examples
 )
 
 
@@ -53,13 +55,24 @@ class Experiment:
         self.strategy = distribution.connect(tpu)  # first: a TPU must be set up before all else
         self._check_batch_sizes()
         self.architecture = make_architecture(**dataclasses.asdict(self.config.model))
+        data = config.data
+        self.augmentation = parse_augment(data.augment)
         self.source = load_source(
-            config.data.source,
-            config.data.data_dir,
-            minival_shards=config.data.minival_shards,
+            data.source,
+            data.data_dir,
+            num_classes=data.num_classes,
+            minival_shards=data.minival_shards,
+            minival=data.minival,
+            test=data.test,
+            split_seed=data.split_seed,
+            verify_checksums=data.verify_checksums,
             image_size=self.architecture.resolution,
         )
-        self.augment = get_augment(config.data.augment)
+        self.bad = {
+            split: BadExamples(partial(self.source.place, split), data.max_bad_examples)
+            for split in self.source.num_examples
+            if data.on_error == "skip"
+        }
         self.preprocessing = Preprocessing(
             image_size=self.architecture.resolution,
             train_crop=config.data.train_crop,
@@ -67,6 +80,7 @@ class Experiment:
             eval_crop=config.data.eval_crop,
             crop_fraction=config.data.crop_fraction,
             interpolation=config.data.interpolation,
+            exif_rotation=config.data.exif_rotation,
         )
         check_model_dir(model_dir, config)
         self.precision = config.train.precision
@@ -142,6 +156,7 @@ class Experiment:
             self.source,
             self.preprocessing,
             train.eval_batch_size or train.global_batch_size,
+            self.bad,
         )
 
     def reading(self, split: str, call: Callable[[], Any]) -> Any:
@@ -154,7 +169,23 @@ class Experiment:
                 "parts with --config.train.accumulation_steps; checkpoints are kept."
             ) from error
         except _DATA_ERRORS as error:
+            if split in self.bad:
+                self.bad[split].check()
             raise explain_data_error(error, self.source, split) from error
+
+    def some_images(self, count: int) -> tuple[str, list[Any]]:
+        """A split, test if there is one, and its first images that can be decoded, as stored."""
+        split = "test" if self.source.num_examples["test"] else "train"
+        skips = split in self.bad
+        images: list[Any] = []
+        for example in self.source.examples(
+            split, epoch=0, seed=0, shuffle=False, skip_errors=skips
+        ).as_numpy_iterator():
+            if not (skips and fault(example["image"])):
+                images.append(example["image"])
+            if len(images) == count:
+                break
+        return split, images
 
     def schedule(self) -> Schedule:
         optimizer, batch = self.config.optimizer, self.config.train.global_batch_size
@@ -194,7 +225,7 @@ class Experiment:
     def _train_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         config, train = self.config, self.config.train
         preprocessing = self.preprocessing
-        if self.augment is not None:
+        if self.augmentation.image is not None:
             # Augmented images are whole numbers anyway, and a quarter of the bytes as uint8.
             preprocessing = dataclasses.replace(preprocessing, image_dtype="uint8")
         dataset = train_dataset(
@@ -206,13 +237,14 @@ class Experiment:
             deterministic=config.data.deterministic,
             input_context=context,
             shuffle_buffer=config.data.shuffle_buffer,
-            augment=self.augment,
+            augment=self.augmentation.image,
+            bad=self.bad.get("train"),
         )
-        if config.optimizer.mixup_alpha > 0:
+        mix = self.augmentation.batch
+        if mix is not None:
             replicas = context.num_replicas_in_sync // context.num_input_pipelines
-            dataset = mix_batches(
+            dataset = mix(
                 dataset,
-                config.optimizer.mixup_alpha,
                 num_classes=self.source.num_classes,
                 seed=train.seed,
                 first_batch=self.step * replicas,

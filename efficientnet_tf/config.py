@@ -19,6 +19,9 @@ from typing import Any
 
 from efficientnet_tf.errors import UsageError, nearest
 
+# The part of data.source before the colon.
+SOURCES = ("imagenet", "tfrecord", "folder", "csv", "tfds", "digits", "synthetic")
+
 
 def _option(
     default: Any,
@@ -75,9 +78,25 @@ class ModelConfig(_Section):
 
 @dataclasses.dataclass
 class DataConfig(_Section):
-    source: str = _option("imagenet", "data set", choices=("imagenet", "digits", "synthetic"))
+    source: str = _option(
+        "imagenet",
+        "imagenet, tfrecord, folder[:PATH], csv[:PATH], tfds:NAME, digits or synthetic",
+    )
     data_dir: str | None = _option(None, "where its files are (a folder or gs://...)")
-    minival_shards: int = _option(20, "shards of train held out for minival", low=0)
+    num_classes: int = _option(0, "0: the source's; for TFRecords without a manifest 1000", low=0)
+    minival_shards: int = _option(20, "imagenet: shards of train held out for minival", low=0)
+    minival: int = _option(
+        0, "images of train held out for minival instead, the paper's 25000; 0: the source's", low=0
+    )
+    test: int = _option(
+        0, "folder, csv, tfds without a test split: images held out; 0: a tenth", low=0
+    )
+    split_seed: int = _option(0, "which images are held out", low=0, high=2**31 - 1)
+    verify_checksums: bool = _option(False, "TFRecords with a manifest: their contents, too")
+    on_error: str = _option(
+        "stop", "stop or skip, at an image or record that cannot be used", choices=("stop", "skip")
+    )
+    max_bad_examples: int = _option(100, "so many a host and split may be skipped", low=0)
     train_crop: str = _option(
         "inception",
         "crop in training; pad: shifts by up to an eighth, for small images",
@@ -95,7 +114,12 @@ class DataConfig(_Section):
         "of the resize",
         choices=("bicubic_tf1", "bicubic", "bilinear"),
     )
-    augment: str = _option("none", "none or autoaugment (v0)", choices=("none", "autoaugment"))
+    exif_rotation: bool = _option(True, "turn photos upright as their EXIF orientation says")
+    augment: str = _option(
+        "none",
+        "joined by +, options in brackets: autoaugment, randaugment(num_layers=2, magnitude=10), "
+        "cutout, random_erasing, mixup, cutmix",
+    )
     shuffle_buffer: int = _option(16384, "examples", low=1)
     deterministic: bool = _option(True, "same order for any number of threads")
 
@@ -117,7 +141,6 @@ class OptimizerConfig(_Section):
     epsilon: float = _option(1e-3, "inside the root of RMSProp", above=0)
     weight_decay: float = _option(1e-5, "L2 in the loss, not on batch norm", low=0)
     label_smoothing: float = _option(0.1, "share of the uniform label", low=0, below=1)
-    mixup_alpha: float = _option(0.0, "of the Beta distribution; 0: off", low=0)
     clip_norm: float = _option(0.0, "global norm of the gradient; 0: off", low=0)
     ema_decay: float = _option(0.9999, "of the averaged weights; 0: off", low=0, below=1)
 
@@ -156,6 +179,9 @@ class ExperimentConfig(_Section):
 FREE_ON_RESUME = frozenset(
     {
         "data.data_dir",
+        "data.verify_checksums",
+        "data.on_error",
+        "data.max_bad_examples",
         "data.eval_crop",
         "data.crop_fraction",
         "train.epochs",
@@ -266,6 +292,12 @@ def finish(config: Any) -> ExperimentConfig:
         _check(name, field, value)
     if isinstance(config.model.blocks_args, list):
         config.model.blocks_args = tuple(config.model.blocks_args)
+    source = config.data.source.split(":", 1)[0]
+    if source not in SOURCES:
+        raise UsageError(
+            f"config field data.source must be one of {', '.join(SOURCES)}, received "
+            f'"{config.data.source}".{nearest(source, SOURCES)}'
+        )
     train = config.train
     if train.global_batch_size % train.accumulation_steps:
         raise UsageError(

@@ -1,12 +1,15 @@
 """Evaluation of a whole split, every image once, and its record as JSON."""
 
 import dataclasses
+import functools
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from efficientnet_tf.checkpoint import write_json
+from efficientnet_tf.data.broken import BadExamples
 from efficientnet_tf.data.pipeline import eval_dataset
 from efficientnet_tf.data.preprocessing import Preprocessing
 from efficientnet_tf.data.source import Source
@@ -21,6 +24,8 @@ class Evaluator:
 
     Args:
         global_batch_size: over all replicas; rounded up to a multiple of them.
+        bad: per split, where examples that cannot be used are noted and passed over; a split
+            that is not there stops at the first.
     """
 
     def __init__(
@@ -30,6 +35,7 @@ class Evaluator:
         source: Source,
         preprocessing: Preprocessing,
         global_batch_size: int,
+        bad: Mapping[str, BadExamples] | None = None,
     ) -> None:
         self._strategy = strategy
         self._source = source
@@ -39,39 +45,50 @@ class Evaluator:
         self._steps = {
             averaged: EvalStep(state, strategy, averaged=averaged) for averaged in (False, True)
         }
+        self._bad = bad or {}
+        self._pipelines = 1
         self._datasets: dict[str, Any] = {}
 
     def __call__(self, split: str, *, averaged: bool) -> Metrics:
         """Metrics of `split` with the averaged weights (raw ones if the run keeps no averages).
 
         Raises:
-            RunError: not every image was counted exactly once.
+            RunError: not every image was counted exactly once, or masked out as bad.
         """
         if split not in self._datasets:
             self._datasets[split] = self._strategy.distribute_datasets_from_function(
-                lambda context: eval_dataset(
-                    self._source,
-                    split,
-                    self._preprocessing,
-                    global_batch_size=self._batch_size,
-                    input_context=context,
-                )
+                functools.partial(self._dataset, split)
             )
         metrics = Metrics.from_sums(self._steps[averaged](self._datasets[split]))
         expected = self._source.num_examples[split]
-        if metrics.examples != expected:
+        noted = len(self._bad.get(split, ()))  # by this host
+        skipped = expected - metrics.examples
+        by_others = noted < skipped and split in self._bad and self._pipelines > 1
+        if skipped != noted and not by_others:
             raise RunError(
                 f'evaluation counted {metrics.examples} images of split "{split}", expected '
                 f'{expected}: the files of "{self._source.name}" do not hold what they should.'
             )
-        return metrics
+        return dataclasses.replace(metrics, skipped=skipped)
+
+    def _dataset(self, split: str, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        self._pipelines = context.num_input_pipelines
+        return eval_dataset(
+            self._source,
+            split,
+            self._preprocessing,
+            global_batch_size=self._batch_size,
+            input_context=context,
+            bad=self._bad.get(split),
+        )
 
 
 def describe(metrics: Metrics) -> str:
     """`top-1 98.61 %  top-5 100.00 %  loss 0.0712  (360 images)`."""
+    skipped = f", {metrics.skipped} skipped" if metrics.skipped else ""
     return (
         f"top-1 {100 * metrics.top1:.2f} %  top-5 {100 * metrics.top5:.2f} %  "
-        f"loss {metrics.loss:.4f}  ({metrics.examples} images)"
+        f"loss {metrics.loss:.4f}  ({metrics.examples} images{skipped})"
     )
 
 

@@ -35,7 +35,11 @@ def train_and_evaluate(
     directory = _export_directory(model_dir, export_dir)
     experiment.introduce()
     if _train(experiment, with_evaluation=True):
-        _test(experiment, "test")
+        if experiment.source.num_examples["test"]:
+            _test(experiment, "test")
+        else:
+            experiment.restore_for_use()
+            print(f"no test: {experiment.source.name} has no such split", flush=True)
         _export(experiment, directory)
 
 
@@ -203,22 +207,17 @@ def _export(experiment: Experiment, directory: str) -> None:
         class_names=source.class_names,
         metadata=metadata,
     )
-    images = [
-        example["image"]
-        for example in source.examples("test", epoch=0, seed=0, shuffle=False)
-        .take(_CHECKED_IMAGES)
-        .as_numpy_iterator()
-    ]
+    split, images = experiment.some_images(_CHECKED_IMAGES)
     worst = export_lib.check(
         directory,
         images,
-        experiment.reading("test", lambda: _probabilities(experiment, images)),
+        experiment.reading(split, lambda: _probabilities(experiment, images)),
         experiment.preprocessing,
         _TOLERANCE[experiment.precision],
     )
     print(
         f"SavedModel: {directory} (reloaded, largest difference of a probability on "
-        f"{len(images)} test images: {worst:.1g})",
+        f"{len(images)} {split} images: {worst:.1g})",
         flush=True,
     )
 

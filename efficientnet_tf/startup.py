@@ -6,10 +6,13 @@ They are held back during the import and shown only if the import fails.
 
 import contextlib
 import ctypes
+import logging
 import os
 import sys
 import tempfile
 from importlib import import_module
+
+import absl.logging
 
 from efficientnet_tf.errors import UsageError
 
@@ -30,6 +33,18 @@ def _keep_freed_memory() -> None:
         mallopt(_TOP_PAD, 2**28)
 
 
+def _plain_messages() -> None:
+    """Log messages are written for the user: the sentence alone, without level, time and place.
+
+    Before TensorFlow and its companions, which would set a format of their own; where absl's
+    `app.run` was quicker its handler is told.
+    """
+    logging.basicConfig(format="%(message)s")
+    handler = absl.logging.get_absl_handler()
+    if handler is not None:
+        handler.setFormatter(logging.Formatter("%(message)s"))
+
+
 def start_tensorflow() -> None:
     """Imports TensorFlow and Keras quietly, on the TensorFlow backend.
 
@@ -43,6 +58,7 @@ def start_tensorflow() -> None:
             'export run on TensorFlow. Unset it or set it to "tensorflow".'
         )
     _keep_freed_memory()
+    _plain_messages()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters becomes an exception
     sys.stderr.flush()
     saved = os.dup(2)

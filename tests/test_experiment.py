@@ -23,7 +23,7 @@ TINY = [
     "--config.model.survival_prob=0.5",
     "--config.data.train_crop=inception",
     "--config.data.flip=true",
-    "--config.optimizer.mixup_alpha=0.2",
+    "--config.data.augment=autoaugment+mixup(alpha=0.2)",
     "--config.train.global_batch_size=32",
     "--config.train.epochs=6",
     "--config.train.steps_per_loop=3",

@@ -1,11 +1,13 @@
 """Data sets that fit into memory as arrays, and the digits that ship with scikit-learn."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
 
+from efficientnet_tf.data.holdout import stratified_split
 from efficientnet_tf.data.source import SHUFFLE_BUFFER, Source
 
 
@@ -17,6 +19,8 @@ class ArraySource(Source):
       arrays: per split (images uint8 [N, H, W, 3], labels int64 [N]), as eager tensors: numpy
         arrays would be copied into the graph of every function that reads them.
     """
+
+    seekable: ClassVar[bool] = True
 
     arrays: Mapping[str, tuple[tf.Tensor, tf.Tensor]]
 
@@ -30,25 +34,24 @@ class ArraySource(Source):
         shard_index: int = 0,
         num_shards: int = 1,
         shuffle_buffer: int = SHUFFLE_BUFFER,
+        start: int | tf.Tensor = 0,
+        skip_errors: bool = False,
     ) -> tf.data.Dataset:
-        """One pass, see `Source.examples`; `shuffle_buffer` is not needed, everything is here."""
+        """One pass, see `Source.examples`; nothing needs a buffer or can fail, all is here."""
         self.size(split, shard_index, num_shards)  # refuses unknown splits and empty shards
         images, labels = self.arrays[split]
         order = tf.range(self.num_examples[split], dtype=tf.int64)
         if shuffle:
             key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
             order = tf.random.experimental.stateless_shuffle(order, key, alg="philox")
-        order = order[shard_index::num_shards]
+        order = order[shard_index::num_shards][start:]
         return tf.data.Dataset.from_tensor_slices(
             {"image": tf.gather(images, order), "label": tf.gather(labels, order), "index": order}
         )
 
-    def parts(self, split: str) -> Iterator[tuple[str, tf.data.Dataset]]:
-        """A single part, since there are no files."""
-        yield (
-            f'source "{self.name}", split "{split}"',
-            self.examples(split, epoch=0, seed=0, shuffle=False),
-        )
+    def place(self, split: str, index: int) -> str:
+        """There are no files to name."""
+        return f'source "{self.name}", split "{split}", example {index} (counted from 0)'
 
 
 def array_source(
@@ -92,23 +95,3 @@ def digits_source() -> ArraySource:
         num_classes=10,
         class_names=tuple(str(digit) for digit in range(10)),
     )
-
-
-def stratified_split(
-    labels: np.ndarray, fractions: Mapping[str, float], *, rest: str
-) -> dict[str, np.ndarray]:
-    """Row numbers of each split, ascending: of every class its fraction, rounded; then the rest.
-
-    Which rows is fixed: RandomState's permutation is frozen across numpy versions.
-    """
-    shuffled = np.random.RandomState(0).permutation(len(labels))
-    rows: dict[str, list[np.ndarray]] = {rest: [], **{split: [] for split in fractions}}
-    for label in np.unique(labels):
-        left = shuffled[labels[shuffled] == label]
-        total = len(left)
-        for split, fraction in fractions.items():
-            count = round(fraction * total)
-            rows[split].append(left[:count])
-            left = left[count:]
-        rows[rest].append(left)
-    return {split: np.sort(np.concatenate(chosen)) for split, chosen in rows.items()}

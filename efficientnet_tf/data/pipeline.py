@@ -13,6 +13,10 @@ Evaluation: every pipeline reads the undecoded split in stored order, fills up t
 batch, keeps its part of each global batch and only decodes that. So no count has to be right for
 all pipelines to yield equally many batches and each image exactly once.
 
+With `bad`, an example that cannot be used keeps its place: in training it is replaced by its
+nearest usable neighbour in the batch, in evaluation it is masked out. So a run over damaged data
+resumes as exactly as any other.
+
 Differences
 - from the official TPU code: the stream is repeatable and resumes anywhere (theirs is shuffled by
   thread timing); no image of the last batch is lost in evaluation (16 of 50,000 there).
@@ -25,9 +29,11 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from efficientnet_tf.data.broken import BadExamples
 from efficientnet_tf.data.in_memory import ArraySource
 from efficientnet_tf.data.preprocessing import Preprocessing, to_uint8
 from efficientnet_tf.data.source import SHUFFLE_BUFFER, Source
+from efficientnet_tf.data.unusable import items, mask_unusable, replace_unusable
 from efficientnet_tf.errors import UsageError
 
 Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (uint8 [S, S, 3], seed [2]) -> uint8
@@ -47,6 +53,7 @@ def train_dataset(
     shuffle_buffer: int = SHUFFLE_BUFFER,
     augment: Augment | None = None,
     split: str = "train",
+    bad: BadExamples | None = None,
 ) -> tf.data.Dataset:
     """Endless batches {"image": [B, S, S, 3] in 0..255, "label": int32 [B]}.
 
@@ -65,6 +72,7 @@ def train_dataset(
       deterministic: False lets a slow example be overtaken; then order (not the augmentation of
         an example) depends on timing, and resuming is only exact up to that.
       augment: called with the uint8 image after the flip and a seed [2] of its own.
+      bad: where examples that cannot be used are noted; None: they end the stream with an error.
 
     Raises:
       UsageError: an argument is out of range or does not divide.
@@ -82,17 +90,21 @@ def train_dataset(
     first_epoch, offset = divmod(start_example // share.num_pipelines, size)
 
     def one_pass(epoch: tf.Tensor) -> tf.data.Dataset:
-        examples = source.examples(
-            split,
-            epoch=epoch,
-            seed=seed,
-            shuffle=True,
-            shard_index=share.pipeline,
-            num_shards=share.num_pipelines,
-            shuffle_buffer=shuffle_buffer,
-        )
+        def part(start: int | tf.Tensor) -> tf.data.Dataset:
+            return source.examples(
+                split,
+                epoch=epoch,
+                seed=seed,
+                shuffle=True,
+                shard_index=share.pipeline,
+                num_shards=share.num_pipelines,
+                shuffle_buffer=shuffle_buffer,
+                start=start,
+                skip_errors=bad is not None,
+            )
+
         skipped = tf.where(epoch == first_epoch, tf.constant(offset, tf.int64), 0)
-        examples = examples.repeat().take(size).skip(skipped)
+        examples = part(skipped) if source.seekable else part(0).repeat().take(size).skip(skipped)
         return tf.data.Dataset.zip(examples, tf.data.Dataset.from_tensors(epoch).repeat())
 
     stream = tf.data.Dataset.counter(start=first_epoch).flat_map(one_pass)
@@ -122,9 +134,11 @@ def train_dataset(
                 image = tf.cast(tf.ensure_shape(augmented, image.shape), image.dtype)
             return {"image": image, "label": tf.cast(example["label"], tf.int32)}
 
-        batches = stream.map(example_to_item, num_parallel_calls=tf.data.AUTOTUNE).batch(
+        batches = items(stream, example_to_item, preprocessing, bad).batch(
             share.batch_size, drop_remainder=True
         )
+        if bad is not None:
+            batches = batches.map(replace_unusable)
     return batches.prefetch(tf.data.AUTOTUNE).with_options(_options(deterministic))
 
 
@@ -135,10 +149,12 @@ def eval_dataset(
     *,
     global_batch_size: int,
     input_context: tf.distribute.InputContext | None = None,
+    bad: BadExamples | None = None,
 ) -> tf.data.Dataset:
     """One pass in stored order: {"image": [B, S, S, 3], "label": int32 [B], "mask": float32 [B]}.
 
-    The mask is 1 for an image and 0 for padding (a copy of the first image). All batches are
+    The mask is 1 for an image and 0 for padding (a copy of the first image) and for what `bad`
+    takes note of. All batches are
     full and every pipeline yields the same number of them: those of its replicas, in turn, for
     each of ceil(images / global_batch_size) steps. B as in `train_dataset`.
 
@@ -147,7 +163,7 @@ def eval_dataset(
     """
     share = _share(global_batch_size, input_context)
     source.size(split)
-    examples = source.examples(split, epoch=0, seed=0, shuffle=False)
+    examples = source.examples(split, epoch=0, seed=0, shuffle=False, skip_errors=bad is not None)
     padding = examples.take(1).repeat(global_batch_size - 1)
     real, unreal = (tf.data.Dataset.from_tensors(tf.constant(m)).repeat() for m in (1.0, 0.0))
     padded = tf.data.Dataset.zip(examples, real).concatenate(tf.data.Dataset.zip(padding, unreal))
@@ -168,10 +184,12 @@ def eval_dataset(
         return {"image": image, "label": tf.cast(example["label"], tf.int32), "mask": mask}
 
     if prepared is None:
-        stream = stream.map(example_to_item, num_parallel_calls=tf.data.AUTOTUNE)
+        stream = items(stream, example_to_item, preprocessing, bad)
     batches = stream.batch(share.batch_size, drop_remainder=True)
     if prepared is not None:
         batches = batches.map(example_to_item)  # gathers whole batches
+    elif bad is not None:
+        batches = batches.map(mask_unusable)
     return batches.prefetch(tf.data.AUTOTUNE).with_options(_options(deterministic=True))
 
 
@@ -192,14 +210,14 @@ def _prepare(
     if not isinstance(source, ArraySource):
         return None
     images, _ = source.arrays[split]
-    items = tf.data.Dataset.from_tensor_slices(images).map(
+    resized = tf.data.Dataset.from_tensor_slices(images).map(
         apply, num_parallel_calls=tf.data.AUTOTUNE
     )
-    spec = items.element_spec
+    spec = resized.element_spec
     if spec.shape.num_elements() * spec.dtype.size * len(images) > MAX_PREPARED_BYTES:
         return None
     with tf.device("CPU:0"):
-        return items.batch(len(images)).get_single_element()
+        return resized.batch(len(images)).get_single_element()
 
 
 @dataclasses.dataclass(frozen=True)

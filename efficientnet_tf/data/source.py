@@ -2,7 +2,8 @@
 
 import abc
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import ClassVar
 
 import tensorflow as tf
 
@@ -26,7 +27,11 @@ class Source(abc.ABC):
       num_classes: labels are 0..num_classes-1.
       class_names: one per label, or None if unknown.
       num_examples: examples of each split. 0 means that the split does not exist.
+      seekable: a pass can start anywhere without reading what comes before, and a shard has
+        exactly `size` examples.
     """
+
+    seekable: ClassVar[bool] = False
 
     name: str
     num_classes: int
@@ -44,22 +49,30 @@ class Source(abc.ABC):
         shard_index: int = 0,
         num_shards: int = 1,
         shuffle_buffer: int = SHUFFLE_BUFFER,
+        start: int | tf.Tensor = 0,
+        skip_errors: bool = False,
     ) -> tf.data.Dataset:
         """One pass over shard `shard_index` of `split`, undecoded.
 
         Yields {"image": scalar string (an encoded image) or uint8 [H, W, 3], "label": int64 [],
         "index": int64 []}; the index names the example within its split. The order is a function
         of (seed, epoch, shard) alone, and does not depend on them without `shuffle`. The shards
-        of one epoch are disjoint and together the split. `epoch` and `seed` may be tensors: the
-        pipeline calls this while tracing.
+        of one epoch are disjoint and together the split. `epoch`, `seed` and `start` may be
+        tensors: the pipeline calls this while tracing.
+
+        Args:
+          start: so many examples of the pass are left out at its beginning, unread if possible.
+          skip_errors: an example that cannot be read comes with its index as an empty image ("" or
+            [0, 0, 3]) of label 0, so that the place of every other one in the stream stays.
+            Otherwise it ends the stream with a tf.errors.OpError.
 
         Raises:
           UsageError: no such split, or more shards than can be filled.
         """
 
     @abc.abstractmethod
-    def parts(self, split: str) -> Iterator[tuple[str, tf.data.Dataset]]:
-        """(name of a file, its examples in stored order), to find the place of a bad one."""
+    def place(self, split: str, index: int) -> str:
+        """Where an example is kept, for messages: a path, or "path, record 7 (from 0)"."""
 
     def size(self, split: str, shard_index: int = 0, num_shards: int = 1) -> int:
         """Examples in a shard of `split`: a fair share, the first shards take the remainder.
@@ -77,7 +90,7 @@ class Source(abc.ABC):
         if total == 0:
             raise UsageError(
                 f'split "{split}" of source "{self.name}" has no examples. Choose another split, '
-                "or hold some examples out (minival_shards) when the source is made."
+                "or hold some examples out (data.minival, data.minival_shards)."
             )
         if num_shards > total:
             raise UsageError(

@@ -1,18 +1,18 @@
-"""The data sets by name: digits, imagenet, synthetic."""
+"""The data sets by name, as the configuration spells them, and noise for benchmarks."""
 
 import dataclasses
-from collections.abc import Iterator
+from typing import ClassVar
 
 import tensorflow as tf
 
+from efficientnet_tf.config import SOURCES
+from efficientnet_tf.data.csv_file import csv_source
+from efficientnet_tf.data.folder import folder_source
 from efficientnet_tf.data.in_memory import digits_source
 from efficientnet_tf.data.source import SHUFFLE_BUFFER, Source
+from efficientnet_tf.data.tfds_source import tfds_source
 from efficientnet_tf.data.tfrecord import tfrecord_source
 from efficientnet_tf.errors import UsageError, nearest
-
-__all__ = ["SOURCES", "SyntheticSource", "load_source", "synthetic_source"]
-
-SOURCES = ("digits", "imagenet", "synthetic")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,6 +22,8 @@ class SyntheticSource(Source):
     Attributes:
       image_size: side of the images in pixels.
     """
+
+    seekable: ClassVar[bool] = True
 
     image_size: int
 
@@ -35,23 +37,25 @@ class SyntheticSource(Source):
         shard_index: int = 0,
         num_shards: int = 1,
         shuffle_buffer: int = SHUFFLE_BUFFER,
+        start: int | tf.Tensor = 0,
+        skip_errors: bool = False,
     ) -> tf.data.Dataset:
-        """One pass, see `Source.examples`; `shuffle_buffer` is not needed."""
+        """One pass, see `Source.examples`; nothing needs a buffer or can fail."""
         self.size(split, shard_index, num_shards)  # refuses unknown splits and empty shards
         order = tf.range(self.num_examples[split], dtype=tf.int64)
         if shuffle:
             key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
             order = tf.random.experimental.stateless_shuffle(order, key, alg="philox")
         split_number = list(self.num_examples).index(split)
-        return tf.data.Dataset.from_tensor_slices(order[shard_index::num_shards]).map(
+        return tf.data.Dataset.from_tensor_slices(order[shard_index::num_shards][start:]).map(
             lambda index: self._example(split_number, index),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
 
-    def parts(self, split: str) -> Iterator[tuple[str, tf.data.Dataset]]:
-        """A single part, since there are no files."""
-        yield f"synthetic {split}", self.examples(split, epoch=0, seed=0, shuffle=False)
+    def place(self, split: str, index: int) -> str:
+        """There are no files to name."""
+        return f"synthetic {split} image {index}"
 
     def _example(self, split_number: int, index: tf.Tensor) -> dict[str, tf.Tensor]:
         shape = [self.image_size, self.image_size, 3]
@@ -90,27 +94,71 @@ def load_source(
     spec: str,
     data_dir: str | None = None,
     *,
-    num_classes: int = 1000,
+    num_classes: int = 0,
     minival_shards: int = 20,
+    minival: int = 0,
+    test: int = 0,
+    split_seed: int = 0,
+    verify_checksums: bool = False,
     image_size: int = 224,
 ) -> Source:
-    """The source named `spec`: "digits", "imagenet" (TFRecord files in `data_dir`), "synthetic".
+    """The source that `spec` names.
 
-    `num_classes` and `minival_shards` are for imagenet, `num_classes` and `image_size` for
-    synthetic; digits always has 10 classes.
+    | spec | what | where |
+    |---|---|---|
+    | imagenet | TFRecords in the official layout | `data_dir` |
+    | tfrecord | the same; without minival-* files a tenth of train is held out, image by image | \
+`data_dir` |
+    | folder | a folder of class folders | `data_dir`, or `folder:PATH` |
+    | csv | a table of path,label | `data_dir`, or `csv:PATH` |
+    | tfds:NAME | TensorFlow Datasets | `data_dir`, default ~/tensorflow_datasets |
+    | digits | the digits of scikit-learn | ships with it |
+    | synthetic | noise, for benchmarks | made as it is read |
+
+    Args:
+      num_classes: for TFRecords without a manifest and for synthetic; 0: 1000.
+      minival_shards: train files held out, imagenet only.
+      minival, test: images held out of train where the source has no such split; 0: a tenth (at
+        most 25,000 for minival). TFRecords and tfds hold a `minival` above 0 out of train even if
+        they have one.
+      split_seed: which images these are.
+      verify_checksums: compare the contents of TFRecords with their manifest.
+      image_size: of synthetic images.
 
     Raises:
-      UsageError: unknown name, or a `data_dir` for a source that reads none.
+      UsageError: unknown name, no place given, or a `data_dir` for a source that reads none.
       And those of the source itself.
     """
-    if spec not in SOURCES:
+    kind, _, place = spec.partition(":")
+    if kind not in SOURCES or (place and kind not in ("folder", "csv", "tfds")):
         known = ", ".join(f'"{name}"' for name in SOURCES)
-        raise UsageError(f'data set must be one of {known}, got "{spec}".' + nearest(spec, SOURCES))
-    if spec == "imagenet":
-        return tfrecord_source(data_dir, num_classes=num_classes, minival_shards=minival_shards)
+        raise UsageError(
+            f'data.source must be one of {known}, got "{spec}" (only folder:PATH, csv:PATH and '
+            "tfds:NAME have a second part)." + nearest(kind, SOURCES)
+        )
+    held_out = {"minival": minival, "split_seed": split_seed}
+    if kind in ("imagenet", "tfrecord"):
+        return tfrecord_source(
+            data_dir,
+            num_classes=num_classes or None,
+            minival_shards=minival_shards if kind == "imagenet" else None,
+            checksums=verify_checksums,
+            **held_out,
+        )
+    if kind == "tfds":
+        return tfds_source(place, data_dir, test=test, **held_out)
+    if kind in ("folder", "csv"):
+        if bool(place) == bool(data_dir):
+            raise UsageError(
+                f'the source "{kind}" needs one place, as data.source={kind}:PATH or as data_dir, '
+                f'got "{spec}" and data_dir {data_dir!r}.'
+            )
+        load = folder_source if kind == "folder" else csv_source
+        return load(place or str(data_dir), test=test, **held_out)
     if data_dir is not None:
         raise UsageError(
-            f'data_dir is only read by the data set "imagenet", got "{data_dir}" with "{spec}". '
-            "Drop it, or choose imagenet."
+            f'data_dir is not read by the data set "{spec}", got "{data_dir}". Drop it.'
         )
-    return digits_source() if spec == "digits" else synthetic_source(num_classes, image_size)
+    return (
+        digits_source() if spec == "digits" else synthetic_source(num_classes or 1000, image_size)
+    )

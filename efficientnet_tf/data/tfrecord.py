@@ -1,163 +1,63 @@
 """ImageNet, or any set in its layout, from TFRecord files on a disk or in a bucket.
 
 The layout is that of the official code: `train-00000-of-01024` ..., `validation-00000-of-00128`
-..., each record a tf.train.Example with `image/encoded` and `image/class/label` (1..1000).
-
-Differences from the official TPU code: the order of the files is new in every epoch and so is
-their distribution over the hosts (there both are fixed for the whole run); the order of the
-records is a function of (seed, epoch) however many threads read them; the shuffle buffer is
-larger.
+..., each record a tf.train.Example with `image/encoded` and `image/class/label` (1..1000). What
+scripts/prepare_tfrecords.py writes has this layout, too, with a manifest and, if the source has a
+minival split, `minival-*` files.
 """
 
-import dataclasses
 import os
 import re
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.data.source import SHUFFLE_BUFFER, Source
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.data import manifest
+from efficientnet_tf.data.holdout import PAPER_MINIVAL, choose_rows, default_count
+from efficientnet_tf.data.records import (
+    FILES_READ_AT_ONCE,
+    Parse,
+    RecordFiles,
+    RecordSource,
+    count_records,
+)
+from efficientnet_tf.errors import UsageError
 
 LAYOUT = "train-00000-of-01024 ..., validation-00000-of-00128 ..."
 IMAGENET_TRAIN, IMAGENET_TEST = 1_281_167, 50_000  # examples
 IMAGENET_LAYOUT = (1000, 1024, 128)  # classes, train files, validation files
 
-FILES_READ_AT_ONCE = 16  # fixed, because the order of the records depends on it
-READ_BUFFER = 8 * 2**20  # bytes per file; small reads are slow on a bucket
-# index = file number * 2**32 + record number, so that both can be told from an index
-_FILE_BITS = 32
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class TFRecordSource(Source):
-    """Encoded images in TFRecord files, see `tfrecord_source`.
-
-    Without shuffling, a pass takes the files in order, 16 at once, one record from each in turn.
-
-    Attributes:
-      files: the paths of each split.
-      label_offset: the stored number of class 0.
-    """
-
-    files: Mapping[str, Sequence[str]]
-    label_offset: int
-
-    def examples(
-        self,
-        split: str,
-        *,
-        epoch: int | tf.Tensor,
-        seed: int | tf.Tensor,
-        shuffle: bool,
-        shard_index: int = 0,
-        num_shards: int = 1,
-        shuffle_buffer: int = SHUFFLE_BUFFER,
-    ) -> tf.data.Dataset:
-        """One pass over a shard, see `Source.examples`. A shard is every n-th file of the epoch.
-
-        Files differ a little in length, so the shards do as well, and not exactly as `size` says.
-        """
-        self.size(split, shard_index, num_shards)  # refuses unknown and empty splits
-        files = self.files[split]
-        if num_shards > len(files):
-            raise UsageError(
-                f'split "{split}" has {len(files)} files, too few for {num_shards} input '
-                "pipelines, which share it by file. Use fewer hosts or write more files."
-            )
-        seed, epoch = tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)
-        numbers = tf.range(len(files), dtype=tf.int64)
-        if shuffle:
-            numbers = tf.random.experimental.stateless_shuffle(
-                numbers, tf.stack([seed, epoch]), alg="philox"
-            )
-        paths = tf.constant(files)
-        records = tf.data.Dataset.from_tensor_slices(numbers[shard_index::num_shards]).interleave(
-            lambda number: _records(paths[number], number),
-            cycle_length=FILES_READ_AT_ONCE,
-            block_length=1,
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-        if shuffle:
-            records = _shuffle(records, shuffle_buffer, seed, epoch)
-        return records.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-
-    def parts(self, split: str) -> Iterator[tuple[str, tf.data.Dataset]]:
-        """Each file and its examples, in order."""
-        for number, path in enumerate(self.files[split]):
-            yield path, _records(path, number).map(self._parse)
-
-    def _parse(self, record: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-        features = tf.io.parse_single_example(
-            record,
-            {
-                "image/encoded": tf.io.FixedLenFeature([], tf.string),
-                "image/class/label": tf.io.FixedLenFeature([], tf.int64),
-            },
-        )
-        stored = features["image/class/label"]
-        label = stored - self.label_offset
-        in_range = tf.logical_and(label >= 0, label < self.num_classes)
-        last = self.label_offset + self.num_classes - 1
-        message = f"image/class/label must be {self.label_offset}..{last} (label_offset and "
-        message += "num_classes of the source say so), found"
-        with tf.control_dependencies([tf.debugging.Assert(in_range, [message, stored])]):
-            label = tf.identity(label)
-        return {"image": features["image/encoded"], "label": label, "index": index}
-
-
-def _records(path: Any, number: Any) -> tf.data.Dataset:
-    """(serialised example, index) for each record of one file."""
-    first = tf.bitwise.left_shift(tf.cast(number, tf.int64), tf.constant(_FILE_BITS, tf.int64))
-    return tf.data.Dataset.zip(
-        tf.data.TFRecordDataset(path, buffer_size=READ_BUFFER),
-        tf.data.Dataset.counter(start=first),
-    )
-
-
-def _shuffle(
-    dataset: tf.data.Dataset, buffer_size: int, seed: tf.Tensor, epoch: tf.Tensor
-) -> tf.data.Dataset:
-    """`dataset.shuffle` seeded with two tensors.
-
-    Dataset.shuffle takes one seed and mixes in tf.random.set_seed, which is hidden state (and
-    fails on a tensor when that is 0); the op itself takes both numbers.
-    """
-    variant = tf.raw_ops.ShuffleDatasetV3(
-        input_dataset=tf.data.experimental.to_variant(dataset),
-        buffer_size=tf.cast(buffer_size, tf.int64),
-        seed=seed,
-        seed2=epoch + 1,  # the pair (0, 0) would mean "choose a random seed"
-        seed_generator=tf.raw_ops.DummySeedGenerator(),
-        reshuffle_each_iteration=False,
-        output_types=[tf.string, tf.int64],
-        output_shapes=[[], []],
-    )
-    return tf.data.experimental.from_variant(variant, dataset.element_spec)
-
 
 def tfrecord_source(
     data_dir: str | None,
     *,
-    num_classes: int = 1000,
-    minival_shards: int = 20,
+    num_classes: int | None = None,
+    minival_shards: int | None = 20,
+    minival: int = 0,
+    split_seed: int = 0,
     label_offset: int = 1,
-    num_examples: Mapping[str, int] | None = None,
-) -> TFRecordSource:
+    checksums: bool = False,
+) -> RecordSource:
     """A source of the TFRecord files in `data_dir` (a folder or gs://bucket/folder).
 
-    "train" are the train-* files but the first `minival_shards`, which are "minival"; "test" are
-    the validation-* files. The counts of ImageNet in 1,024 + 128 files are known (minival as in
-    the official code: int(1281167 * minival_shards / 1024)); for other sets give `num_examples`
-    per split, or every record's header is read once, which takes long on a bucket.
+    "test" are the validation-* files. "minival" are `minival` training images chosen by
+    `split_seed` (25,000 in the paper); with 0 the minival-* files if there are any, else the
+    first `minival_shards` train-* files (20 in the official code: 25,022 of ImageNet), else, if
+    that is None, a tenth of the training images, at most 25,000.
+
+    Counts come from the manifest. Without one they are known for ImageNet in 1,024 + 128 files;
+    otherwise every record's header is read once, which takes long on a bucket.
+
+    Args:
+      num_classes: None: as the manifest says, else 1000.
+      label_offset: the stored number of class 0, if there is no manifest.
+      checksums: compare the contents of all files with the manifest, not only their sizes.
 
     Raises:
-      UsageError: folder or files are missing, or `minival_shards` leaves no training file.
-      RunError: a file that has to be counted is cut off or not a TFRecord.
+      UsageError: folder or files are missing, or no training image would be left.
+      RunError: a file differs from what the manifest says, or has to be counted and is cut off.
     """
     if not data_dir or not tf.io.gfile.isdir(data_dir):
         found = "no data_dir was given" if not data_dir else f'"{data_dir}" is not a folder'
@@ -165,36 +65,112 @@ def tfrecord_source(
             f"data_dir must be a folder (or gs://bucket/folder) with TFRecord files {LAYOUT}; "
             f"{found}. Without ImageNet at hand, use the data set digits or synthetic."
         )
-    train, validation = _find_files(data_dir, "train"), _find_files(data_dir, "validation")
-    if isinstance(minival_shards, bool) or not isinstance(minival_shards, int):
-        raise UsageError(f"minival_shards must be a whole number, got {minival_shards!r}.")
-    if not 0 <= minival_shards < len(train):
-        raise UsageError(
-            f"minival_shards must leave training files: {minival_shards} of the {len(train)} "
-            f"train-* files in {data_dir} were to be held out. Choose 0 to {len(train) - 1}."
-        )
-    files = {
-        "train": train[minival_shards:],
-        "minival": train[:minival_shards],
-        "test": validation,
-    }
-    counts = dict(num_examples or {})
-    is_imagenet = (num_classes, len(train), len(validation)) == IMAGENET_LAYOUT
-    if is_imagenet:
-        minival = int(IMAGENET_TRAIN * minival_shards / len(train))
-        known = {"train": IMAGENET_TRAIN - minival, "minival": minival, "test": IMAGENET_TEST}
-        counts = {**known, **counts}
-    for split in files.keys() - counts.keys():
-        with ThreadPoolExecutor(FILES_READ_AT_ONCE) as pool:  # waiting for a bucket, mostly
-            counts[split] = sum(pool.map(count_records, files[split]))
-    return TFRecordSource(
-        name="imagenet" if is_imagenet else "tfrecord",
-        num_classes=num_classes,
-        class_names=None,
-        num_examples={split: counts[split] for split in files},
+    stored = manifest.read(data_dir)
+    classes = num_classes or (stored.num_classes if stored else IMAGENET_LAYOUT[0])
+    if stored:
+        if classes != stored.num_classes:
+            raise UsageError(
+                f"num_classes must be {stored.num_classes}, as {manifest.MANIFEST} in {data_dir} "
+                f"says, got {classes}. Leave it out."
+            )
+        manifest.verify(stored, data_dir, checksums=checksums)
+        files = {split: _listed(data_dir, entries) for split, entries in stored.files.items()}
+    else:
+        if checksums:
+            raise UsageError(
+                f"data_dir has no {manifest.MANIFEST} with checksums to verify: {data_dir}. Write "
+                "one with scripts/prepare_tfrecords.py --manifest_only, or do not ask for it."
+            )
+        files = {
+            "train": RecordFiles(_find_files(data_dir, "train")),
+            "test": RecordFiles(_find_files(data_dir, "validation")),
+        }
+    lengths = [len(files[split].paths) if split in files else 0 for split in ("train", "test")]
+    is_imagenet = (classes, *lengths) == IMAGENET_LAYOUT
+    by_shards = not minival and minival_shards is not None
+    if not stored and not (is_imagenet and by_shards):
+        files = {split: _counted(found) for split, found in files.items()}
+    if minival or ("minival" not in files and not by_shards):
+        files["train"], files["minival"] = _hold_out_images(files["train"], minival, split_seed)
+    elif "minival" not in files:
+        files["train"], files["minival"] = _hold_out_files(files["train"], minival_shards)
+    return RecordSource(
+        name=stored.name if stored else "imagenet" if is_imagenet else "tfrecord",
+        num_classes=classes,
+        class_names=stored.class_names if stored else None,
+        num_examples=_num_examples(files),
         files=files,
-        label_offset=label_offset,
+        parse=official_parser(stored.label_offset if stored else label_offset),
     )
+
+
+def official_parser(label_offset: int) -> Parse:
+    """Reads a tf.train.Example in the official layout; `label_offset` is the number of class 0."""
+
+    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        features = tf.io.parse_single_example(
+            record,
+            {
+                "image/encoded": tf.io.FixedLenFeature([], tf.string),
+                "image/class/label": tf.io.FixedLenFeature([], tf.int64),
+            },
+        )
+        return features["image/encoded"], features["image/class/label"] - label_offset
+
+    return parse
+
+
+def _listed(data_dir: str, entries: tuple[manifest.FileEntry, ...]) -> RecordFiles:
+    """The files of a split in a manifest."""
+    return RecordFiles(
+        [os.path.join(data_dir, entry.name) for entry in entries],
+        np.array([entry.examples for entry in entries], np.int64),
+    )
+
+
+def _counted(files: RecordFiles) -> RecordFiles:
+    with ThreadPoolExecutor(FILES_READ_AT_ONCE) as pool:  # waiting for a bucket, mostly
+        return RecordFiles(files.paths, np.array(list(pool.map(count_records, files.paths))))
+
+
+def _hold_out_images(files: RecordFiles, minival: int, seed: int) -> tuple[RecordFiles, ...]:
+    """Train and minival of the same files: which records belong to which is decided by `seed`."""
+    total = int(files.kept_counts().sum())
+    minival = minival or default_count(total, at_most=PAPER_MINIVAL)
+    held_out = np.zeros(total, bool)
+    held_out[choose_rows(total, minival, seed)] = True
+    return tuple(RecordFiles(files.paths, files.counts, kept) for kept in (~held_out, held_out))
+
+
+def _hold_out_files(files: RecordFiles, shards: int | None) -> tuple[RecordFiles, ...]:
+    """Train and minival: the first `shards` files are minival."""
+    if isinstance(shards, bool) or not isinstance(shards, int):
+        raise UsageError(f"minival_shards must be a whole number, got {shards!r}.")
+    total = len(files.paths)
+    if not 0 <= shards < total:
+        raise UsageError(
+            f"minival_shards must leave training files: {shards} of the {total} train-* files in "
+            f"{os.path.dirname(files.paths[0])} were to be held out. Choose 0 to {total - 1}, or "
+            "hold out single images with minival."
+        )
+    return tuple(
+        RecordFiles(files.paths[part], None if files.counts is None else files.counts[part])
+        for part in (slice(shards, None), slice(shards))
+    )
+
+
+def _num_examples(files: Mapping[str, RecordFiles]) -> dict[str, int]:
+    """Examples of each split; of ImageNet's files they need not be counted."""
+    sizes = {
+        split: 0 if found.counts is None else int(found.kept_counts().sum())
+        for split, found in files.items()
+    }
+    if files["train"].counts is None:
+        shards = len(files["minival"].paths)
+        sizes["minival"] = int(IMAGENET_TRAIN * shards / IMAGENET_LAYOUT[1])  # as official
+        sizes["train"] = IMAGENET_TRAIN - sizes["minival"]
+        sizes["test"] = IMAGENET_TEST
+    return {split: sizes.get(split, 0) for split in ("train", "minival", "test")}
 
 
 def _find_files(data_dir: str, prefix: str) -> tuple[str, ...]:
@@ -218,28 +194,3 @@ def _find_files(data_dir: str, prefix: str) -> tuple[str, ...]:
             "Finish the download or conversion."
         )
     return tuple(os.path.join(data_dir, name) for name in expected)
-
-
-def count_records(path: str) -> int:
-    """Records in an uncompressed TFRecord file; only the length in each header is read.
-
-    Raises:
-      RunError: the file ends within a record.
-    """
-    size = tf.io.gfile.stat(path).length
-    position = count = 0
-    # GFile fetches half a megabyte at every seek, which for a local file is most of the time.
-    with tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb", 0) as file:
-        while position < size:
-            file.seek(position)
-            header = file.read(8)
-            # header: length, its checksum (4 bytes); then the data and their checksum (4 bytes)
-            length = struct.unpack("<Q", header)[0] if len(header) == 8 else size
-            position += 16 + length
-            if position > size:
-                raise RunError(
-                    f"{path}, record {count} (counted from 0) ends after the file's {size} "
-                    "bytes: the file is cut off, damaged or compressed. Write or copy it again."
-                )
-            count += 1
-    return count

@@ -12,12 +12,16 @@ SUMS = ("examples", "loss", "top1", "top5")
 
 @dataclass(frozen=True)
 class Metrics:
-    """Means over `examples`: loss is plain cross-entropy in nats, top-1 and top-5 lie in [0, 1]."""
+    """Means over `examples`: loss is plain cross-entropy in nats, top-1 and top-5 lie in [0, 1].
+
+    `skipped` is how many examples of the split could not be used and are in no mean.
+    """
 
     examples: int
     loss: float
     top1: float
     top5: float
+    skipped: int = 0
 
     @classmethod
     def from_sums(cls, sums: dict[str, float]) -> "Metrics":

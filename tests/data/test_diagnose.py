@@ -9,16 +9,28 @@ from efficientnet_tf.data.diagnose import explain_data_error
 from efficientnet_tf.data.in_memory import digits_source
 from efficientnet_tf.data.pipeline import eval_dataset, train_dataset
 from efficientnet_tf.data.preprocessing import Preprocessing
+from efficientnet_tf.data.records import RecordFiles, RecordSource
 from efficientnet_tf.data.source import Source
-from efficientnet_tf.data.tfrecord import tfrecord_source
+from efficientnet_tf.data.tfrecord import official_parser
 from efficientnet_tf.errors import RunError
 
 PREPROCESSING = Preprocessing(32)
 
 
 def source_of(folder: Path) -> Source:
-    counts = {"train": 6, "minival": 0, "test": 6}  # given, as counting would find a cut file
-    return tfrecord_source(str(folder), minival_shards=0, num_examples=counts)
+    """As if the counts were not known, for counting would find a cut file."""
+    files = {
+        split: RecordFiles([str(path) for path in sorted(folder.glob(f"{prefix}-*"))])
+        for split, prefix in {"train": "train", "test": "validation"}.items()
+    }
+    return RecordSource(
+        name="tfrecord",
+        num_classes=1000,
+        class_names=None,
+        num_examples={"train": 6, "minival": 0, "test": 6},
+        files=files,
+        parse=official_parser(label_offset=1),
+    )
 
 
 def failure(dataset: tf.data.Dataset, source: Source, split: str) -> RunError:
@@ -78,8 +90,8 @@ def test_label_out_of_range(make_imagenet, write_records, photos, stored: int) -
     dataset = train_dataset(source, PREPROCESSING, global_batch_size=2, seed=0)
     error = str(failure(dataset, source, "train"))
     assert "train-00000-of-00001, record 1 " in error
-    assert "image/class/label must be 1..1000 " in error
-    assert str(stored) in error
+    assert "the label must be 0..999 " in error
+    assert f"found] [{stored - 1}]" in error
 
 
 def test_missing_feature(make_imagenet) -> None:

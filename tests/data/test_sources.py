@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from efficientnet_tf.data.sources import load_source, synthetic_source
 from efficientnet_tf.errors import UsageError
@@ -45,8 +46,9 @@ def test_synthetic_order_and_shards() -> None:
     assert sorted(order(0, 0, 2) + order(0, 1, 2)) == list(range(50))
     unshuffled = source.examples("train", epoch=0, seed=0, shuffle=False)
     assert [int(example["index"]) for example in unshuffled] == list(range(50))
-    [(_, part)] = source.parts("train")
-    assert [int(example["index"]) for example in part] == list(range(50))
+    rest = source.examples("train", epoch=0, seed=0, shuffle=True, start=tf.constant(48))
+    assert [int(example["index"]) for example in rest] == order(0)[48:]
+    assert source.place("train", 7) == "synthetic train image 7"
 
 
 @pytest.mark.parametrize("argument", ["num_classes", "image_size", "num_examples"])
@@ -65,11 +67,14 @@ def test_load_source_by_name(make_imagenet) -> None:
 
 
 def test_load_source_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    with pytest.raises(
-        UsageError, match=r'"digits", "imagenet", "synthetic", got "imagnet".* mean'
-    ):
+    with pytest.raises(UsageError, match=r'data.source must be one of .*got "imagnet".* mean "im'):
         load_source("imagnet")
-    with pytest.raises(UsageError, match=r'data_dir is only read by .*"imagenet".* with "digits"'):
+    with pytest.raises(UsageError, match=r'got "digits:8" \(only folder:PATH'):
+        load_source("digits:8")
+    with pytest.raises(UsageError, match=r'data_dir is not read by the data set "digits"'):
         load_source("digits", str(tmp_path))
     with pytest.raises(UsageError, match=r"data_dir must be a folder .* no data_dir was given"):
         load_source("imagenet")
+    for spec, data_dir in (("folder", None), ("csv:a.csv", "b")):
+        with pytest.raises(UsageError, match=r"needs one place, as data.source="):
+            load_source(spec, data_dir)

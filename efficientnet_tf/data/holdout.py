@@ -1,0 +1,188 @@
+"""Which examples of a data set are held out for minival and test, fixed by a seed.
+
+The choice is the same on every machine: RandomState's permutation is frozen across numpy
+versions, and shares are counted in whole numbers. Where the labels are known every class gives
+its share; where they are not (records) rows are drawn uniformly, as in the paper.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from efficientnet_tf.errors import UsageError
+
+PAPER_MINIVAL = 25_000  # images of ImageNet's train that the paper chooses checkpoints on
+
+
+# What people call the splits, in lower case. Which of them "validation" means, depends on the
+# others: see `name_splits`.
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "minival": "minival",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def name_splits(names: Iterable[str], where: str) -> dict[str, str]:
+    """Our split for each name that a data set uses; names that are no split are left out.
+
+    "validation" is minival beside a test split. Without one it is test, as for ImageNet, whose
+    published numbers are those of its validation set, and minival has to be held out of train.
+
+    Args:
+      where: for the message, such as "the folders of /data".
+
+    Raises:
+      UsageError: two names for one split, or splits without train.
+    """
+    meant = {name: SPLIT_NAMES[name.lower()] for name in names if name.lower() in SPLIT_NAMES}
+    validation = "minival" if "test" in meant.values() else "test"
+    ours = {name: validation if split == "validation" else split for name, split in meant.items()}
+    by_split: dict[str, str] = {}
+    for name, split in sorted(ours.items()):
+        if split in by_split:
+            raise UsageError(
+                f'splits must have one name each: in {where}, "{by_split[split]}" and "{name}" '
+                f"would both be {split}. Join or rename them."
+            )
+        by_split[split] = name
+    if ours and "train" not in by_split:
+        raise UsageError(
+            f'splits must include "train": {where} name only {", ".join(sorted(ours))}. '
+            "Name the training images train."
+        )
+    return ours
+
+
+def default_count(total: int, *, at_most: int | None = None) -> int:
+    """How many of `total` examples are held out if nobody says: a tenth, at least one."""
+    tenth = max(1, round(total / 10))
+    return tenth if at_most is None else min(tenth, at_most)
+
+
+def choose_rows(num_rows: int, count: int, seed: int = 0) -> np.ndarray:
+    """`count` of the rows 0..num_rows-1 drawn uniformly: int64 [count], ascending.
+
+    Raises:
+      UsageError: no row would be left, or an argument is out of range.
+    """
+    _check_seed(seed)
+    if not 0 <= count < num_rows:
+        raise UsageError(
+            f"at most {num_rows - 1} of {num_rows} examples can be held out, got {count}. "
+            "Ask for fewer."
+        )
+    chosen = np.random.RandomState(seed).permutation(num_rows)[:count]
+    return np.sort(chosen).astype(np.int64)
+
+
+def stratified_split(
+    labels: np.ndarray, held_out: Mapping[str, float | int], *, rest: str, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Row numbers of each split, ascending int64: those held out in turn, and the `rest`.
+
+    Every class keeps one example in `rest`.
+
+    Args:
+      labels: integers [N].
+      held_out: per split a fraction (float) of each class, rounded, or the number of examples
+        (int) in all. A number is met exactly: every class gives its share rounded down, then one
+        more each in the order of the largest remainders, ties by lot.
+
+    Raises:
+      UsageError: more is asked for than there is.
+    """
+    _check_seed(seed)
+    random = np.random.RandomState(seed)
+    shuffled = random.permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]  # [N], class after class
+    _, sizes = np.unique(labels, return_counts=True)  # [classes]
+    place = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # in its class
+
+    rows: dict[str, np.ndarray] = {rest: np.empty(0, np.int64)}
+    taken = np.zeros_like(sizes)  # of each class, from its beginning
+    for split, amount in held_out.items():
+        space = np.maximum(sizes - taken - 1, 0)
+        if isinstance(amount, float):
+            counts = np.minimum(np.rint(amount * sizes).astype(np.int64), space)
+        elif 0 <= amount <= space.sum():
+            counts = _shares(amount, sizes, space, random)
+        else:
+            raise UsageError(
+                f"{split} must leave one example of every class in {rest}: {amount} of "
+                f"{len(labels)} were to be held out, {space.sum()} can be. Ask for fewer, or add "
+                "images."
+            )
+        end = taken + counts
+        chosen = (place >= np.repeat(taken, sizes)) & (place < np.repeat(end, sizes))
+        rows[split] = np.sort(by_class[chosen]).astype(np.int64)
+        taken = end
+    rows[rest] = np.sort(by_class[place >= np.repeat(taken, sizes)]).astype(np.int64)
+    return rows
+
+
+def hold_out_missing(
+    labels: np.ndarray,
+    rows: Mapping[str, np.ndarray],
+    *,
+    minival: int,
+    test: int,
+    seed: int,
+    where: str,
+) -> dict[str, np.ndarray]:
+    """The rows of all three splits: those given, and what is missing held out of train by class.
+
+    Args:
+      labels: integers [N].
+      rows: row numbers of "train" and, where they exist, of "minival" and "test".
+      minival: how many to hold out; 0: a tenth of train, at most 25,000.
+      test: how many to hold out; 0: a tenth of train.
+      where: the data set, for messages.
+
+    Raises:
+      UsageError: a count is no whole number, too large, or for a split that exists.
+    """
+    train = rows["train"]
+    counts = {}
+    for split, asked, at_most in (("test", test, None), ("minival", minival, PAPER_MINIVAL)):
+        if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
+            raise UsageError(
+                f"{split} must be a whole number of images, or 0 for a tenth of train, got "
+                f"{asked!r}."
+            )
+        if split not in rows:
+            counts[split] = asked or default_count(len(train), at_most=at_most)
+        elif asked:
+            raise UsageError(
+                f"{split} must be 0, got {asked}: {where} has a {split} split of its own. Drop "
+                "the number, or move that split away."
+            )
+    held_out = stratified_split(labels[train], counts, rest="train", seed=seed)
+    return {
+        split: train[held_out[split]] if split in held_out else rows[split]
+        for split in ("train", "minival", "test")
+    }
+
+
+def _shares(
+    count: int, sizes: np.ndarray, space: np.ndarray, random: np.random.RandomState
+) -> np.ndarray:
+    """`count` shared out in proportion to `sizes` [classes], at most `space` [classes] each."""
+    quotas = count * sizes.astype(np.int64)
+    shares = np.minimum(quotas // sizes.sum(), space)
+    # By lot, lest of many small classes always the first in the alphabet give the test images.
+    lot = random.permutation(len(sizes))
+    order = np.lexsort((lot, -(quotas % sizes.sum())))
+    while missing := count - int(shares.sum()):
+        shares[order[shares[order] < space[order]][:missing]] += 1
+    return shares
+
+
+def _check_seed(seed: int) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise UsageError(f"split_seed must be a whole number from 0 to 2**31 - 1, got {seed!r}.")

@@ -1,0 +1,44 @@
+"""How long jobs on data show where they are: a bar on a terminal, elsewhere a line now and then."""
+
+import sys
+from typing import TextIO
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class _Lines:
+    """A file for tqdm in which every state of the bar is a line of its own."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        text = text.strip()
+        if text:
+            self._stream.write(f"{text}\n")
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def progress_bar(
+    total: int, unit: str, description: str, initial: int = 0, stream: TextIO | None = None
+) -> tqdm:
+    """A tqdm bar of `total` units with the rate and the time left, on standard error.
+
+    `initial` were done before: they count for the bar, not for the rate.
+    """
+    stream = stream or sys.stderr
+    common = {"total": total, "initial": initial, "unit": unit, "unit_scale": True}
+    if stream.isatty():
+        return tqdm(**common, desc=description, file=stream, dynamic_ncols=True, smoothing=0.1)
+    return tqdm(
+        **common,
+        desc=description,
+        file=_Lines(stream),
+        mininterval=SECONDS_BETWEEN_LINES,
+        maxinterval=2 * SECONDS_BETWEEN_LINES,
+        bar_format="{desc}: {n_fmt}/{total_fmt}{unit}, {elapsed}, {remaining} left, {rate_fmt}",
+    )
