@@ -1,6 +1,7 @@
 """Evaluation of whole splits: every image once, however they fall into batches and replicas."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from efficientnet_tf.data.broken import BadExamples
+from efficientnet_tf.data.files import file_source
 from efficientnet_tf.data.in_memory import ArraySource, digits_source
 from efficientnet_tf.data.preprocessing import Preprocessing
 from efficientnet_tf.errors import RunError
@@ -97,6 +100,41 @@ def test_a_source_that_holds_less_than_it_says_is_an_error(
     assert '"digits"' in message
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_damaged_images_are_left_out_and_counted(
+    replicas: Any, tiny_state: Any, tmp_path: Path, count: int
+) -> None:
+    digits = digits_source()
+    images, labels = (array.numpy()[:20] for array in digits.arrays["test"])
+    paths = [f"{row}.png" for row in range(20)]
+    for path, image in zip(paths, images, strict=True):
+        tf.io.write_file(str(tmp_path / path), tf.io.encode_png(image))
+    (tmp_path / "3.png").write_bytes(b"no image")
+    (tmp_path / "19.png").unlink()
+    source = file_source(
+        "files",
+        root=f"{tmp_path}/",
+        paths=paths,
+        labels=labels,
+        rows={"train": np.arange(20), "minival": np.arange(0), "test": np.arange(20)},
+        class_names=digits.class_names,
+    )
+    bad = BadExamples(functools.partial(source.place, "test"), limit=2)
+    state = tiny_state(replicas(count))
+    evaluator = Evaluator(state, replicas(count), source, PREPROCESSING, 8, {"test": bad})
+    good = [row for row in range(20) if row not in (3, 19)]
+    rest = dataclasses.replace(
+        digits, arrays={"test": (tf.gather(images, good), tf.gather(labels, good))}
+    )
+    expected = by_hand(state.model, rest, "test")
+    for _ in range(2):
+        found = evaluator("test", averaged=False)
+        assert (found.examples, found.skipped) == (18, 2)
+        assert found.top1 == pytest.approx(expected.top1)
+        assert found.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert "(18 images, 2 skipped)" in describe(found)
+
+
 METRICS = Metrics(examples=360, loss=0.07123, top1=0.98611, top5=1.0)
 
 
@@ -120,4 +158,5 @@ def test_a_result_is_a_file_for_programs(tmp_path: Path, weights: str, name: str
         "loss": 0.07123,
         "top1": 0.98611,
         "top5": 1.0,
+        "skipped": 0,
     }
