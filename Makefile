@@ -3,14 +3,17 @@
 #   make test       lint, types and all tests but the slow ones
 #   make test-slow  the slow ones
 #   make check      lint and types only
-#   make bench      our training step beside that of keras.applications
+#   make test-tf219 the tests that are not slow on the TensorFlow of the TPU wheel
+#   make tpu-check  whole networks through the TPU compiler, no TPU needed: an hour
+#   make bench      our training step beside that of keras.applications; the input pipeline
 PYTHON ?= python3
 VENV ?= .venv
+VENV_TF219 ?= .venv-tf219
 BIN := $(VENV)/bin
 DEMO_DIR ?= runs/demo
 SOURCES := efficientnet_tf configs scripts tests main.py setup.py
 
-.PHONY: demo test test-slow check format bench
+.PHONY: demo test test-slow test-tf219 tpu-check check format bench
 
 # Each stamp is newer than setup.py once what it asks for is installed.
 $(VENV)/.installed: setup.py
@@ -24,6 +27,14 @@ $(VENV)/.installed: setup.py
 $(VENV)/.installed-test: $(VENV)/.installed
 	@echo "installing the test tools"
 	@$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@$(BIN)/python -m pip install --quiet --editable '.[tpu-check]' || \
+	  echo "the TPU compiler could not be installed: its tests will be skipped"
+	@touch $@
+
+$(VENV_TF219)/.installed: setup.py requirements/tf219.txt
+	@test -x $(VENV_TF219)/bin/python || $(PYTHON) -m venv $(VENV_TF219)
+	@echo "installing TensorFlow 2.19 into $(VENV_TF219) (once; a few minutes)"
+	@$(VENV_TF219)/bin/python -m pip install --quiet -c requirements/tf219.txt --editable '.[test]'
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -45,5 +56,12 @@ test: check
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow
 
+test-tf219: $(VENV_TF219)/.installed
+	$(VENV_TF219)/bin/python -m pytest -n 2 --dist=loadfile
+
+tpu-check: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -s -m slow tests/tpu/test_tpu_check.py
+
 bench: $(VENV)/.installed
 	$(BIN)/python scripts/bench_train.py
+	$(BIN)/python scripts/bench_input.py

@@ -4,6 +4,10 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+_TPU_COMPILER = (
+    "sys_platform == 'linux' and platform_machine == 'x86_64' and python_version >= '3.11'"
+)
+
 setup(
     name="efficientnet_tf",
     version="0.1.0.dev0",
@@ -22,12 +26,19 @@ setup(
         "cloud-tpu-client>=0.10",
         "ml_collections>=1.0",
         "numpy>=1.26",
+        "packaging>=23",
         "pillow>=10",  # picture sheets
         "scikit-learn>=1.3",  # ships the digits images of the embedded default
         "tensorboard>=2.19",
         "tqdm>=4.66",
     ],
+    package_data={"efficientnet_tf.tpu": ["*.json"]},
     extras_require={
+        # The TPU compiler for machines without a TPU (docs/tpu.md). Pinned: internals are used.
+        "tpu-check": [
+            f"{name}; {_TPU_COMPILER}"
+            for name in ("jax==0.10.2", "jaxlib==0.10.2", "libtpu==0.0.51")
+        ],
         "test": ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff==0.17.5", "mypy==2.4.1"],
     },
 )

@@ -44,15 +44,21 @@ class Experiment:
     Args:
         config: finished, see `config.finish`.
         model_dir: of the run.
-        tpu: the --tpu flag.
+        tpu, tpu_zone, tpu_project: the flags of these names.
     """
 
     def __init__(
-        self, config: config_lib.ExperimentConfig, model_dir: str, tpu: str | None
+        self,
+        config: config_lib.ExperimentConfig,
+        model_dir: str,
+        tpu: str | None,
+        tpu_zone: str | None = None,
+        tpu_project: str | None = None,
     ) -> None:
         self.config = config
         self.model_dir = model_dir
-        self.strategy = distribution.connect(tpu)  # first: a TPU must be set up before all else
+        # First: a TPU must be set up before all else.
+        self.strategy = distribution.connect(tpu, tpu_zone, tpu_project)
         self._check_batch_sizes()
         self.architecture = make_architecture(**dataclasses.asdict(self.config.model))
         data = config.data
@@ -214,15 +220,19 @@ class Experiment:
             momentum=optimizer.momentum,
             epsilon=optimizer.epsilon,
             ema_decay=optimizer.ema_decay,
-            batch_norm_group=distribution.batch_norm_group_size(self.strategy.num_replicas_in_sync),
+            batch_norm_group=distribution.batch_norm_group_size(
+                self.strategy.num_replicas_in_sync, train.batch_norm
+            ),
+            rematerialise=train.rematerialise,
         )
         return TrainStep(self.state, options, self.strategy)
 
     def train_iterator(self) -> Any:
         """Batches for each replica, from the step of the state on."""
-        return iter(self.strategy.distribute_datasets_from_function(self._train_dataset))
+        return iter(self.strategy.distribute_datasets_from_function(self.train_dataset_of))
 
-    def _train_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
+    def train_dataset_of(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        """What one input pipeline yields, from the step of the state on."""
         config, train = self.config, self.config.train
         preprocessing = self.preprocessing
         if self.augmentation.image is not None:

@@ -42,6 +42,8 @@ _FLAGS: tuple[tuple[str, tuple[tuple[str, Any, str], ...]], ...] = (
         "Where it runs and where it writes",
         (
             ("tpu", None, "local, a TPU's name or grpc://...; default: GPUs if any, else CPU"),
+            ("tpu_zone", None, "of a TPU given by name; default: this machine's"),
+            ("tpu_project", None, "of a TPU given by name; default: this machine's"),
             ("model_dir", None, "checkpoints, logs, results; default: runs/<config>-<model>"),
             ("export_dir", None, "the SavedModel; default: <model_dir>/export"),
         ),
@@ -110,7 +112,8 @@ def _check_arguments(argv: Sequence[str], known: Sequence[str]) -> None:
             raise UsageError(f"flag --{name} needs a value: --{name}=...")
 
 
-def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, config_lib.ExperimentConfig]:
+def parse(argv: Sequence[str]) -> tuple[flags.FlagValues, config_lib.ExperimentConfig]:
+    """The flags of a command line and its finished configuration; raises UsageError."""
     # Before the flags are made: ml_collections reads sys.argv while it defines its flag.
     names = [name for _, group in _FLAGS for name, _, _ in group]
     _check_arguments(argv, [*names, "config", "help"])
@@ -146,7 +149,8 @@ def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, config_lib.Experiment
     return values, config_lib.finish(config)
 
 
-def _default_model_dir(values: flags.FlagValues, config: config_lib.ExperimentConfig) -> str:
+def default_model_dir(values: flags.FlagValues, config: config_lib.ExperimentConfig) -> str:
+    """Where a run lies if --model_dir is not given."""
     path = values["config"].config_filename
     return os.path.join("runs", f"{Path(path.split(':', 1)[0]).stem}-{config.model.name}")
 
@@ -155,13 +159,13 @@ def _run(argv: Sequence[str]) -> None:
     if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
         print(help_text())
         return
-    values, config = _parse(argv)
+    values, config = parse(argv)
     if values.list_models:
         print(models_table())
         return
     # Refuses a wrong model before the seconds that TensorFlow takes to load.
     make_architecture(**dataclasses.asdict(config.model))
-    model_dir = values.model_dir or _default_model_dir(values, config)
+    model_dir = values.model_dir or default_model_dir(values, config)
     from efficientnet_tf.startup import start_tensorflow
 
     start_tensorflow()
@@ -173,7 +177,10 @@ def _run(argv: Sequence[str]) -> None:
         "eval": experiment.evaluate,
         "export": experiment.export,
     }
-    functions[values.mode](config, model_dir, values.tpu, values.export_dir)
+    where = experiment.Where(
+        model_dir, values.export_dir, values.tpu, values.tpu_zone, values.tpu_project
+    )
+    functions[values.mode](config, where)
 
 
 def main(argv: Sequence[str]) -> int:

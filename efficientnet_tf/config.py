@@ -155,6 +155,12 @@ class TrainConfig(_Section):
         "auto: bfloat16 on TPU, else float32",
         choices=("auto", "float32", "bfloat16"),
     )
+    batch_norm: str = _option(
+        "official",
+        "whose moments replicas share: none up to 8 of them, then groups; all; none",
+        choices=("official", "synchronised", "local"),
+    )
+    rematerialise: bool = _option(False, "compute blocks twice, to store less: big networks")
     seed: int = _option(0, "of weights, order, augmentation and masks", low=0, high=2**31 - 1)
     steps_per_loop: int = _option(0, "on the device at once; 0: 100 on TPU, else 10", low=0)
     eval_every_epochs: float = _option(10.0, "minival; 0: only at the end", low=0)

@@ -3,6 +3,7 @@
 `assembly.py` builds what they need; here is in which order it is used.
 """
 
+import dataclasses
 import os
 import platform
 from typing import Any
@@ -27,12 +28,21 @@ _CHECKED_IMAGES = 32
 _TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 
 
-def train_and_evaluate(
-    config: config_lib.ExperimentConfig, model_dir: str, tpu: str | None, export_dir: str | None
-) -> None:
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """Where a run computes and writes: the flags of main.py of these names."""
+
+    model_dir: str
+    export_dir: str | None = None
+    tpu: str | None = None
+    tpu_zone: str | None = None
+    tpu_project: str | None = None
+
+
+def train_and_evaluate(config: config_lib.ExperimentConfig, where: Where) -> None:
     """Trains with evaluations on minival; then tests and exports the best checkpoint."""
-    experiment = Experiment(config, model_dir, tpu)
-    directory = _export_directory(model_dir, export_dir)
+    experiment = _experiment(config, where)
+    directory = _export_directory(where)
     experiment.introduce()
     if _train(experiment, with_evaluation=True):
         if experiment.source.num_examples["test"]:
@@ -43,32 +53,26 @@ def train_and_evaluate(
         _export(experiment, directory)
 
 
-def train(
-    config: config_lib.ExperimentConfig, model_dir: str, tpu: str | None, export_dir: str | None
-) -> None:
+def train(config: config_lib.ExperimentConfig, where: Where) -> None:
     """Trains without evaluating."""
-    experiment = Experiment(config, model_dir, tpu)
+    experiment = _experiment(config, where)
     experiment.introduce()
     _train(experiment, with_evaluation=False)
 
 
-def evaluate(
-    config: config_lib.ExperimentConfig, model_dir: str, tpu: str | None, export_dir: str | None
-) -> None:
+def evaluate(config: config_lib.ExperimentConfig, where: Where) -> None:
     """Evaluates the best checkpoint on minival and test."""
-    experiment = Experiment(config, model_dir, tpu)
+    experiment = _experiment(config, where)
     experiment.introduce()
     for split in ("minival", "test"):
         if experiment.source.num_examples[split]:
             _test(experiment, split)
 
 
-def export(
-    config: config_lib.ExperimentConfig, model_dir: str, tpu: str | None, export_dir: str | None
-) -> None:
+def export(config: config_lib.ExperimentConfig, where: Where) -> None:
     """Exports the best checkpoint as a SavedModel."""
-    experiment = Experiment(config, model_dir, tpu)
-    directory = _export_directory(model_dir, export_dir)
+    experiment = _experiment(config, where)
+    directory = _export_directory(where)
     experiment.introduce()
     experiment.restore_for_use()
     _export(experiment, directory)
@@ -120,11 +124,12 @@ def _run(
     iterator = experiment.train_iterator()
     evaluator = experiment.evaluator()
     saved_weights = "average" if state.average else "raw"
+    statistics = distribution.BatchNormStatistics(experiment.strategy, state.moving_statistics())
 
     def minival(step: int) -> bool:
         if not evaluates:
             return False
-        distribution.average_batch_norm_statistics(experiment.strategy, state.moving_statistics())
+        statistics.average()
         metrics = experiment.reading("minival", lambda: evaluator("minival", averaged=True))
         reporter.evaluation(step, "minival", saved_weights, metrics.__dict__)
         reporter.say(f"step {step}: minival {describe(metrics)}")
@@ -148,7 +153,7 @@ def _run(
         return False
 
     def save(step: int) -> None:
-        distribution.average_batch_norm_statistics(experiment.strategy, state.moving_statistics())
+        statistics.average()
         experiment.checkpointer.save(step)
 
     return run(
@@ -177,9 +182,13 @@ def _test(experiment: Experiment, split: str) -> None:
         print(f"{split}, raw weights of step {step}: {describe(raw)} -> {path}", flush=True)
 
 
-def _export_directory(model_dir: str, export_dir: str | None) -> str:
+def _experiment(config: config_lib.ExperimentConfig, where: Where) -> Experiment:
+    return Experiment(config, where.model_dir, where.tpu, where.tpu_zone, where.tpu_project)
+
+
+def _export_directory(where: Where) -> str:
     """Where the SavedModel goes; refused now rather than after days of training."""
-    directory = export_dir or os.path.join(model_dir, "export")
+    directory = where.export_dir or os.path.join(where.model_dir, "export")
     export_lib.check_directory(directory)
     return directory
 

@@ -10,11 +10,13 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from importlib import import_module
 
 import absl.logging
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.machine import chips, packages
 
 # Parameters of glibc's mallopt, from malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
@@ -45,29 +47,15 @@ def _plain_messages() -> None:
         handler.setFormatter(logging.Formatter("%(message)s"))
 
 
-def start_tensorflow() -> None:
-    """Imports TensorFlow and Keras quietly, on the TensorFlow backend.
-
-    Raises:
-        UsageError: KERAS_BACKEND asks for another backend, which the training code cannot use.
-    """
-    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    if backend != "tensorflow":
-        raise UsageError(
-            f'the environment variable KERAS_BACKEND is "{backend}", but training, evaluation and '
-            'export run on TensorFlow. Unset it or set it to "tensorflow".'
-        )
-    _keep_freed_memory()
-    _plain_messages()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters becomes an exception
+@contextlib.contextmanager
+def stderr_held_back() -> Iterator[None]:
+    """Hides what C++ code writes to standard error, unless an exception ends the block."""
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as held_back:
         os.dup2(held_back.fileno(), 2)
         try:
-            tensorflow = import_module("tensorflow")
-            import_module("keras")
-            tensorflow.config.list_physical_devices("GPU")  # says that there is no CUDA
+            yield
         except BaseException:
             os.dup2(saved, 2)
             held_back.seek(0)
@@ -76,3 +64,27 @@ def start_tensorflow() -> None:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and Keras quietly, on the TensorFlow backend.
+
+    Raises:
+        UsageError: KERAS_BACKEND asks for another backend, which the training code cannot use, or
+            the import would end the process.
+    """
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise UsageError(
+            f'the environment variable KERAS_BACKEND is "{backend}", but training, evaluation and '
+            'export run on TensorFlow. Unset it or set it to "tensorflow".'
+        )
+    packages.check_import()
+    chips.spare_metadata_lookups()
+    _keep_freed_memory()
+    _plain_messages()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters becomes an exception
+    with stderr_held_back():
+        tensorflow = import_module("tensorflow")
+        import_module("keras")
+        tensorflow.config.list_physical_devices("GPU")  # says that there is no CUDA

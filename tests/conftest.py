@@ -1,6 +1,7 @@
 """Sixteen logical CPU devices, on which replicas are tested, and small networks of the family."""
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,9 @@ import tensorflow as tf
 
 from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.training.state import TrainState
+
+# TensorFlow sets it as it is imported; the commands that tests start are to choose their own.
+os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
 
 # Here, because it must happen before TensorFlow runs its first operation in any test.
 tf.config.set_logical_device_configuration(

@@ -13,7 +13,18 @@ PACKAGE = "efficientnet_tf"
 
 # Lowest layer first; inside a layer a file may import only from files before it.
 LAYERS = (
-    ("__init__", "errors", "durations", "config", "startup"),
+    (
+        "__init__",
+        "errors",
+        "durations",
+        "config",
+        "machine/__init__",
+        "machine/findings",
+        "machine/packages",
+        "machine/chips",
+        "machine/tpu",
+        "startup",
+    ),
     (
         "data/__init__",
         "data/source",
@@ -75,7 +86,10 @@ LAYERS = (
     (
         "training/__init__",
         "training/cpu_kernels",
+        "training/tpu_kernels",
+        "training/connect",
         "training/distribution",
+        "training/rematerialisation",
         "training/state",
         "training/metrics",
         "training/reporting",
@@ -89,9 +103,25 @@ LAYERS = (
         "importers/merge",
         "importers/tf1_checkpoint",
     ),
-    ("export", "predict"),
+    ("access", "export", "predict"),
     ("assembly", "experiment"),
-    ("cli", "main"),
+    (
+        "tpu/__init__",
+        "tpu/targets",
+        "tpu/requirements",
+        "tpu/fake_strategy",
+        "tpu/tracing",
+        "tpu/lowering",
+        "tpu/op_check",
+        "tpu/compiler",
+        "tpu/roofline",
+        "tpu/replay",
+        "tpu/programs",
+        "tpu/batch_search",
+        "tpu/batch_table",
+        "tpu/preflight",
+    ),
+    ("cli", "doctor", "main"),
 )
 ORDER = [file for layer in LAYERS for file in layer]
 
@@ -109,6 +139,11 @@ LIGHT = (
     "errors",
     "durations",
     "config",
+    "machine/__init__",
+    "machine/findings",
+    "machine/packages",
+    "machine/chips",
+    "machine/tpu",
     "startup",
     "models/__init__",
     "models/block_string",
@@ -119,6 +154,11 @@ LIGHT = (
     "models/registry",
     "optim/__init__",
     "optim/schedule",
+    "tpu/__init__",
+    "tpu/targets",
+    "tpu/requirements",
+    "tpu/batch_search",
+    "tpu/batch_table",
     "cli",
     "main",
 )

@@ -101,7 +101,7 @@ def _decode_bmp(encoded: tf.Tensor) -> tf.Tensor:
 
     def look_up() -> tf.Tensor:
         entries = tf.reshape(tf.slice(header, [14 + size], [_BMP_PALETTE]), [256, 4])
-        palette = entries[:, 2::-1]  # stored as blue, green, red, nothing
+        palette = tf.reverse(entries[:, :3], [1])  # stored as blue, green, red, nothing
         return tf.gather(palette, tf.cast(tf.image.decode_bmp(encoded)[..., 0], tf.int32))
 
     check = tf.debugging.Assert(readable, [complaint, bits, compression, size])

@@ -125,5 +125,5 @@ def _number(digits: tf.Tensor, little_endian: bool | tf.Tensor) -> tf.Tensor:
     """The whole number in the bytes [..., n] of the last axis, n at most 4: int32 [...]."""
     digits = tf.cast(digits, tf.int32)
     forwards = tf.constant([256**place for place in range(digits.shape[-1])][::-1], tf.int32)
-    weights = tf.where(little_endian, forwards[::-1], forwards)
+    weights = tf.where(little_endian, tf.reverse(forwards, [0]), forwards)
     return tf.reduce_sum(digits * weights, axis=-1)

@@ -14,6 +14,7 @@ ImageNet weights only), the survival ramp counts scaled blocks, initialisers are
 BN epsilon 1e-3 and momentum 0.99 are stated, not inherited.
 """
 
+import itertools
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -253,6 +254,27 @@ def endpoints(model: keras.Model) -> dict[str, Any]:
         if layer.name.endswith(("_project_bn", "_add")):
             found[f"block_{block}"] = layer.output
     return found
+
+
+def segments(model: keras.Model) -> list[keras.Model]:
+    """The model cut where its blocks end: stem and first block, every other, head.
+
+    Called one after another they compute what the model computes. They share its layers, so
+    names, variables and what is saved stay as they are. The stem is not by itself, because its
+    output is one of the largest maps that pass between blocks.
+
+    Raises:
+        UsageError: no block of this family is in the model.
+    """
+    found = endpoints(model)
+    blocks = [found[name] for name in found if name.removeprefix("block_").isdigit()]
+    if not blocks:
+        raise UsageError(
+            f"rematerialise: {model.name} has no blocks to compute again. Use a model of "
+            "efficientnet_tf, or switch it off."
+        )
+    cuts = [model.input, *blocks, model.output]
+    return [keras.Model(first, last) for first, last in itertools.pairwise(cuts)]
 
 
 def _constructor(name: str, function_name: str) -> Any:

@@ -29,12 +29,22 @@ class Engine(Protocol):
 
     @property
     def kernels(self) -> "Kernels | None":
-        """Faster float32 training kernels for this device; None for the plain layers."""
+        """Faster training kernels for this device; None for the plain layers."""
         ...
 
 
 class Kernels(Protocol):
-    """The training kernels of a device; `training/cpu_kernels.py` says what each does."""
+    """The training kernels of a device; `training/cpu_kernels.py` says what each does.
+
+    `DTYPES` are those it computes in; `AVERAGES_MOMENTS` says whether its batch norm asks the
+    engine to average moments over replicas.
+    """
+
+    @property
+    def DTYPES(self) -> tuple[str, ...]: ...
+
+    @property
+    def AVERAGES_MOMENTS(self) -> bool: ...
 
     batch_norm: Callable[..., Any]
     squeeze_excitation: Callable[..., Any]
@@ -51,8 +61,8 @@ _current = _Current()
 
 
 @contextmanager
-def use_engine(engine: Engine) -> Iterator[None]:
-    """Makes `engine` the current one for layer calls inside the block."""
+def use_engine(engine: Engine | None) -> Iterator[None]:
+    """Makes `engine` the current one for layer calls inside the block; None for no engine."""
     previous = _current.engine
     _current.engine = engine
     try:
@@ -69,4 +79,5 @@ def current_engine() -> Engine | None:
 def training_kernels(dtype: str) -> Kernels | None:
     """The current engine's kernels if there are any and they compute in `dtype`."""
     engine = current_engine()
-    return engine.kernels if engine is not None and dtype == "float32" else None
+    kernels = engine.kernels if engine is not None else None
+    return kernels if kernels is not None and dtype in kernels.DTYPES else None

@@ -102,7 +102,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return self._activate(self._normalize(inputs, mean, variance), self.activation)
         engine = current_engine()
         kernels = training_kernels(self.compute_dtype)
-        if kernels is not None and engine is not None and not engine.averages_moments:
+        averages = engine is not None and engine.averages_moments
+        if kernels is not None and (kernels.AVERAGES_MOMENTS or not averages):
             swish = self.activation == "swish"
             y, mean, variance = kernels.batch_norm(
                 inputs,

@@ -9,15 +9,35 @@ gradients are put so that the fast oneDNN kernels apply. Layers get them through
 `scripts/bench_train.py` measures the effect.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
+from efficientnet_tf.startup import stderr_held_back
+
+DTYPES = ("float32",)
+AVERAGES_MOMENTS = False
+
 
 def _fused(function: Callable[..., Any]) -> Callable[..., Any]:
     """An elementwise function compiled to one pass over its inputs."""
     return tf.function(function, jit_compile=True, autograph=False)
+
+
+@functools.cache
+def are_available() -> bool:
+    """Whether this TensorFlow has XLA for the CPU, which tensorflow-tpu has not.
+
+    Asked before the first step also because TensorFlow 2.19 logs its first compilation.
+    """
+    try:
+        with stderr_held_back():
+            tf.function(lambda: tf.constant(1.0) + 1.0, jit_compile=True)()
+    except tf.errors.OpError:
+        return False
+    return True
 
 
 def _tensor(weight: Any) -> tf.Tensor:

@@ -1,101 +1,68 @@
-"""Where the training runs: the tf.distribute strategy, and what a layer may ask of it.
+"""What training asks of a tf.distribute strategy, and what a layer may ask of its replica.
 
-`connect` turns the `--tpu` flag into a strategy; `ReplicaEngine` answers the layers' questions
-inside a replica (models/engine.py); `average_batch_norm_statistics` makes the replicas' moving
-statistics one before they are saved, evaluated or exported.
+`ReplicaEngine` answers the layers' questions inside a replica (models/engine.py);
+`BatchNormStatistics` makes the replicas' moving statistics one before they are saved, evaluated or
+exported.
 
 Differences from the official code: masks are functions of (seed, step, part, replica, layer), not
 of hidden generator state; statistics of all batch-norm groups are averaged, where there the copy
 that reaches the checkpoint is the runtime's choice.
 """
 
-import logging
-import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.models.engine import Kernels
-from efficientnet_tf.training import cpu_kernels
+from efficientnet_tf.training import cpu_kernels, tpu_kernels
+from efficientnet_tf.training.connect import connect as connect
+from efficientnet_tf.training.connect import describe as describe
+from efficientnet_tf.training.connect import is_tpu as is_tpu
 
-NO_TPU = """no TPU found for --tpu={tpu}: {reason}
-What to check:
-  1. `pip list | grep -i tensorflow`: a TPU machine needs tensorflow-tpu alone; the plain
-     tensorflow package has no TPU kernels.
-  2. `ls /dev/accel* /dev/vfio`: the chips must be there, and readable by you.
-  3. Another process (a notebook, a JAX session) may hold them: only one can.
-  4. libtpu must fit tensorflow-tpu.
-Without --tpu the same command runs on the GPU or CPU of this machine."""
+BATCH_NORMS = ("official", "synchronised", "local")
 
 
-def connect(tpu: str | None) -> tf.distribute.Strategy:
-    """Connects to the accelerator and returns the strategy to train under.
+def batch_norm_group_size(num_replicas: int, batch_norm: str = "official") -> int:
+    """How many replicas share batch-norm moments.
 
     Args:
-        tpu: "local" (TPU VM, Colab, Kaggle), the name of a Cloud TPU, a "grpc://..." address, or
-            None for the GPUs of this machine, or its CPU if there is none.
+        batch_norm: "official" is the official rule: none do up to 8 replicas, then n/8 of them,
+            but at least 8; "synchronised": all; "local": none.
 
     Raises:
-        UsageError: no TPU answers there; the message says what to check.
+        UsageError: another word, or the replicas do not divide into groups.
     """
-    if tpu is None:
-        gpus = tf.config.list_logical_devices("GPU")
-        if len(gpus) > 1:
-            return tf.distribute.MirroredStrategy()
-        return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
-    try:
-        logging.getLogger("tensorflow").setLevel(logging.FATAL)  # its errors repeat ours, longer
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)
-        if tpu != "local":
-            tf.config.experimental_connect_to_cluster(resolver)
-        tf.tpu.experimental.initialize_tpu_system(resolver)
-        return tf.distribute.TPUStrategy(resolver)
-    except Exception as error:  # TF raises many kinds here, down to KeyError and socket errors
-        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-        reason = reason.split(" used by {{")[0]  # graph nodes tell the user nothing
-        raise UsageError(NO_TPU.format(tpu=tpu, reason=reason[:200])) from error
-
-
-def is_tpu(strategy: tf.distribute.Strategy) -> bool:
-    return isinstance(strategy, tf.distribute.TPUStrategy)
-
-
-def describe(strategy: tf.distribute.Strategy) -> str:
-    """`8 TPU cores`, `2 GPUs` or `CPU (2 cores)`."""
-    replicas = strategy.num_replicas_in_sync
-    if is_tpu(strategy):
-        return f"{replicas} TPU core{'s' if replicas > 1 else ''}"
-    kind = strategy.extended.worker_devices[0].upper()
-    if "GPU" in kind:
-        return f"{replicas} GPU{'s' if replicas > 1 else ''}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cpus = f"CPU ({cores} core{'s' if cores != 1 else ''})"
-    return cpus if replicas == 1 else f"{replicas} replicas on {cpus}"
-
-
-def batch_norm_group_size(num_replicas: int) -> int:
-    """Replicas that share batch-norm moments, by the official rule: none up to 8, then n/8.
-
-    Raises:
-        UsageError: the replicas do not divide into groups.
-    """
-    if num_replicas <= 8:
+    if batch_norm not in BATCH_NORMS:
+        known = ", ".join(f'"{name}"' for name in BATCH_NORMS)
+        raise UsageError(
+            f'batch_norm must be one of {known}, received "{batch_norm}".'
+            f"{nearest(batch_norm, BATCH_NORMS)}"
+        )
+    if batch_norm == "synchronised":
+        return num_replicas
+    if batch_norm == "local" or num_replicas <= 8:
         return 1
     group = max(8, num_replicas // 8)
     if num_replicas % group:
         raise UsageError(
             f"{num_replicas} replicas do not divide into batch-norm groups of {group}; "
-            "use a number of replicas that is a multiple of 8."
+            "use a number of replicas that is a multiple of 8, or "
+            "--config.train.batch_norm=synchronised or local."
         )
     return group
 
 
 def kernels_for(strategy: tf.distribute.Strategy) -> Kernels | None:
     """Faster training kernels for the strategy's devices, if there are any."""
+    if is_tpu(strategy):
+        return tpu_kernels
     devices = strategy.extended.worker_devices
-    return cpu_kernels if all("CPU" in device.upper() for device in devices) else None
+    if not all("CPU" in device.upper() for device in devices):
+        return None
+    return cpu_kernels if cpu_kernels.are_available() else None
 
 
 class ReplicaEngine:
@@ -142,8 +109,13 @@ class ReplicaEngine:
         if not self.averages_moments:
             return mean, mean_of_squares
         both = tf.stack([mean, mean_of_squares])
-        if self._group_size == self._replica.num_replicas_in_sync:
+        replicas = self._replica.num_replicas_in_sync
+        if self._group_size == replicas:
             both = self._replica.all_reduce(tf.distribute.ReduceOp.MEAN, both)
+        elif is_tpu(self._replica.strategy):
+            # The TPU sums within groups by itself; its gradient is the same sum of the gradients.
+            groups = np.arange(replicas).reshape(-1, self._group_size).tolist()
+            both = tf.compat.v1.tpu.cross_replica_sum(both, groups) / self._group_size
         else:
             everyone = self._replica.all_gather(both[tf.newaxis], axis=0)  # [replicas, 2, C]
             first = self._replica.replica_id_in_sync_group // self._group_size * self._group_size
@@ -152,17 +124,36 @@ class ReplicaEngine:
         return both[0], both[1]
 
 
+class BatchNormStatistics:
+    """The moving statistics of all replicas; `average` sets each copy to their mean.
+
+    Make it once for a run, for the program is compiled once. Replicas must agree before an
+    evaluation, a checkpoint and an export.
+
+    Args:
+        variables: see TrainState.moving_statistics.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, variables: Sequence[tf.Variable]) -> None:
+        self._strategy = strategy
+        self._variables = list(variables)
+        self._run = tf.function(lambda: strategy.run(self._average), autograph=False)
+
+    def average(self) -> None:
+        if self._strategy.num_replicas_in_sync > 1 and self._variables:
+            self._run()
+
+    def _average(self) -> None:
+        """In one program for all of them: on a TPU each `run` would be compiled and sent alone."""
+        replica = tf.distribute.get_replica_context()
+        copies = [tf.identity(variable) for variable in self._variables]
+        means = replica.all_reduce(tf.distribute.ReduceOp.MEAN, copies)
+        for variable, mean in zip(self._variables, means, strict=True):
+            variable.assign(mean)
+
+
 def average_batch_norm_statistics(
     strategy: tf.distribute.Strategy, variables: Sequence[tf.Variable]
 ) -> None:
     """Sets the copies of every moving statistic to their mean over the replicas."""
-    if strategy.num_replicas_in_sync == 1:
-        return
-
-    @tf.function
-    def average() -> None:
-        for variable in variables:
-            copies = strategy.run(lambda v=variable: tf.identity(v))
-            variable.assign(strategy.reduce(tf.distribute.ReduceOp.MEAN, copies, axis=None))
-
-    average()
+    BatchNormStatistics(strategy, variables).average()

@@ -26,8 +26,9 @@ from efficientnet_tf.optim.loss import (
     softmax_cross_entropy,
 )
 from efficientnet_tf.optim.rmsprop import EPSILON, MOMENTUM, RHO
-from efficientnet_tf.training.distribution import ReplicaEngine, kernels_for
+from efficientnet_tf.training.distribution import ReplicaEngine, is_tpu, kernels_for
 from efficientnet_tf.training.metrics import SUMS, batch_sums
+from efficientnet_tf.training.rematerialisation import Rematerialised
 from efficientnet_tf.training.state import TrainState
 
 
@@ -47,6 +48,7 @@ class StepOptions:
     epsilon: float = EPSILON
     ema_decay: float = 0.9999
     batch_norm_group: int = 1
+    rematerialise: bool = False
 
 
 class TrainStep:
@@ -65,6 +67,9 @@ class TrainStep:
         self._trainable = list(state.trainable.items())
         self._decayed = [value for path, value in self._trainable if is_weight_decayed(path)]
         self._kernels = kernels_for(strategy)
+        self._forward = state.model
+        if options.rematerialise:
+            self._forward = Rematerialised(state.model, for_xla=is_tpu(strategy))
         self._run = tf.function(self._updates)
         # Converting the layers' and the optimizer's Python takes several times their tracing.
         self._update = tf.autograph.experimental.do_not_convert(self.update)
@@ -146,7 +151,7 @@ class TrainStep:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([weight for _, weight in self._trainable])
             with use_engine(engine):
-                logits = self._state.model(images, training=True)
+                logits = self._forward(images, training=True)
             loss = self._part_loss(logits, labels)
         return loss, tape.gradient(loss, [weight for _, weight in self._trainable])
 

