@@ -23,8 +23,10 @@ from efficientnet_tf.models.architecture import make_architecture
 from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.optim.ema import ema_enabled
 from efficientnet_tf.optim.schedule import Schedule, scaled_learning_rate
-from efficientnet_tf.training import distribution
+from efficientnet_tf.training.connect import connect, describe, is_tpu
+from efficientnet_tf.training.distribution import batch_norm_group_size
 from efficientnet_tf.training.loop import Plan
+from efficientnet_tf.training.multi_worker import Workers
 from efficientnet_tf.training.state import TrainState
 from efficientnet_tf.training.steps import StepOptions, TrainStep
 
@@ -58,7 +60,8 @@ class Experiment:
         self.config = config
         self.model_dir = model_dir
         # First: a TPU must be set up before all else.
-        self.strategy = distribution.connect(tpu, tpu_zone, tpu_project)
+        self.strategy = connect(tpu, tpu_zone, tpu_project)
+        self.workers = Workers(self.strategy)
         self._check_batch_sizes()
         self.architecture = make_architecture(**dataclasses.asdict(self.config.model))
         data = config.data
@@ -91,14 +94,16 @@ class Experiment:
         check_model_dir(model_dir, config)
         self.precision = config.train.precision
         if self.precision == "auto":
-            self.precision = "bfloat16" if distribution.is_tpu(self.strategy) else "float32"
+            self.precision = "bfloat16" if is_tpu(self.strategy) else "float32"
         keras.utils.set_random_seed(config.train.seed)
         with self.strategy.scope():
             model = self.create_model(
                 None, "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
             )
             self.state = TrainState(model, with_average=ema_enabled(config.optimizer.ema_decay))
-        self.checkpointer = Checkpointer(model_dir, self.state, config.train.keep_checkpoints)
+        self.checkpointer = Checkpointer(
+            model_dir, self.state, config.train.keep_checkpoints, self.workers
+        )
 
     def create_model(self, activation: str | None, dtype: str) -> keras.Model:
         return create_model(
@@ -132,7 +137,7 @@ class Experiment:
     def plan(self, *, with_evaluation: bool) -> Plan:
         """When the run evaluates, saves and ends."""
         train = self.config.train
-        per_loop = 100 if distribution.is_tpu(self.strategy) else 10
+        per_loop = 100 if is_tpu(self.strategy) else 10
         return Plan(
             total_steps=self.total_steps,
             steps_per_loop=train.steps_per_loop or per_loop,
@@ -144,15 +149,20 @@ class Experiment:
         """Three lines: what runs on what, and where it lies."""
         params = self.state.model.count_params()
         size = self.architecture.resolution
-        print(
+        self.say(
             f"{self.architecture.name}, {self.source.num_classes} classes, {size}x{size} pixels, "
-            f"{params / 1e6:.2f} M weights, on {distribution.describe(self.strategy)} in "
+            f"{params / 1e6:.2f} M weights, on {describe(self.strategy)} in "
             f"{self.precision}"
         )
         sizes = self.source.num_examples
         counts = ", ".join(f"{sizes[split]} {split}" for split in ("train", "minival", "test"))
-        print(f"data: {self.source.name} ({counts} images)")
-        print(f"run: {self.model_dir}", flush=True)
+        self.say(f"data: {self.source.name} ({counts} images)")
+        self.say(f"run: {self.model_dir}")
+
+    def say(self, text: str) -> None:
+        """A line for people; one of several workers speaks."""
+        if self.workers.is_chief:
+            print(text, flush=True)
 
     def evaluator(self) -> Evaluator:
         train = self.config.train
@@ -175,6 +185,8 @@ class Experiment:
                 "parts with --config.train.accumulation_steps; checkpoints are kept."
             ) from error
         except _DATA_ERRORS as error:
+            if self.workers.lost(error):
+                raise
             if split in self.bad:
                 self.bad[split].check()
             raise explain_data_error(error, self.source, split) from error
@@ -220,7 +232,7 @@ class Experiment:
             momentum=optimizer.momentum,
             epsilon=optimizer.epsilon,
             ema_decay=optimizer.ema_decay,
-            batch_norm_group=distribution.batch_norm_group_size(
+            batch_norm_group=batch_norm_group_size(
                 self.strategy.num_replicas_in_sync, train.batch_norm
             ),
             rematerialise=train.rematerialise,

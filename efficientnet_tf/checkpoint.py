@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.training.multi_worker import Workers
 from efficientnet_tf.training.state import TrainState
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -97,10 +98,17 @@ def _stored_name(key: str) -> str | None:
 
 
 class Checkpointer:
-    """Saves a state into model_dir and restores it strictly: every variable, no leftovers."""
+    """Saves a state into model_dir and restores it strictly: every variable, no leftovers.
 
-    def __init__(self, model_dir: str, state: TrainState, keep: int) -> None:
+    Args:
+        workers: of a run of several processes: all of them save together, the chief writes.
+    """
+
+    def __init__(
+        self, model_dir: str, state: TrainState, keep: int, workers: Workers | None = None
+    ) -> None:
         self._model_dir = model_dir
+        self._workers = workers
         self._variables = state.named_variables()
         holder = tf.train.Checkpoint(variables=self._variables)
         self._newest = tf.train.CheckpointManager(
@@ -113,22 +121,28 @@ class Checkpointer:
     @property
     def newest(self) -> str | None:
         """Path of the newest complete checkpoint."""
-        return self._newest.latest_checkpoint
+        return tf.train.latest_checkpoint(self._newest.directory)
 
     @property
     def best(self) -> str | None:
         """Path of the checkpoint with the best minival top-1."""
-        return self._best.latest_checkpoint
+        return tf.train.latest_checkpoint(self._best.directory)
 
-    def save(self, step: int) -> str:
-        return self._save(self._newest, step)
+    def save(self, step: int) -> None:
+        self._save(self._newest, step)
 
-    def save_best(self, step: int) -> str:
-        return self._save(self._best, step)
+    def save_best(self, step: int) -> None:
+        self._save(self._best, step)
 
-    def _save(self, manager: tf.train.CheckpointManager, step: int) -> str:
+    def _save(self, manager: tf.train.CheckpointManager, step: int) -> None:
+        if self._workers is None or self._workers.is_chief:
+            self._write(manager, step)
+        if self._workers is not None:
+            self._workers.wait()
+
+    def _write(self, manager: tf.train.CheckpointManager, step: int) -> None:
         try:
-            return manager.save(checkpoint_number=step)
+            manager.save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
             last = self.newest or "none"
             raise RunError(

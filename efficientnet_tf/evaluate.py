@@ -26,6 +26,9 @@ class Evaluator:
         global_batch_size: over all replicas; rounded up to a multiple of them.
         bad: per split, where examples that cannot be used are noted and passed over; a split
             that is not there stops at the first.
+
+    Attributes:
+        steps: by whether the averaged weights are evaluated.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class Evaluator:
         self._preprocessing = preprocessing
         replicas = strategy.num_replicas_in_sync
         self._batch_size = -(-global_batch_size // replicas) * replicas
-        self._steps = {
+        self.steps = {
             averaged: EvalStep(state, strategy, averaged=averaged) for averaged in (False, True)
         }
         self._bad = bad or {}
@@ -57,9 +60,9 @@ class Evaluator:
         """
         if split not in self._datasets:
             self._datasets[split] = self._strategy.distribute_datasets_from_function(
-                functools.partial(self._dataset, split)
+                functools.partial(self.dataset, split)
             )
-        metrics = Metrics.from_sums(self._steps[averaged](self._datasets[split]))
+        metrics = Metrics.from_sums(self.steps[averaged](self._datasets[split]))
         expected = self._source.num_examples[split]
         noted = len(self._bad.get(split, ()))  # by this host
         skipped = expected - metrics.examples
@@ -71,7 +74,8 @@ class Evaluator:
             )
         return dataclasses.replace(metrics, skipped=skipped)
 
-    def _dataset(self, split: str, context: tf.distribute.InputContext) -> tf.data.Dataset:
+    def dataset(self, split: str, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        """What one input pipeline yields of a split."""
         self._pipelines = context.num_input_pipelines
         return eval_dataset(
             self._source,

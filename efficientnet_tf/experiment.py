@@ -3,9 +3,11 @@
 `assembly.py` builds what they need; here is in which order it is used.
 """
 
+import contextlib
 import dataclasses
 import os
 import platform
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -19,9 +21,11 @@ from efficientnet_tf.assembly import Experiment
 from efficientnet_tf.checkpoint import claim_model_dir, write_json
 from efficientnet_tf.evaluate import describe, record
 from efficientnet_tf.optim.schedule import Schedule
-from efficientnet_tf.training import distribution
+from efficientnet_tf.training.distribution import BatchNormStatistics
 from efficientnet_tf.training.loop import Plan, StopRequest, judge, run, stop_on_signal
-from efficientnet_tf.training.reporting import Reporter
+from efficientnet_tf.training.metrics import Metrics
+from efficientnet_tf.training.multi_worker import SharedStop
+from efficientnet_tf.training.reporting import Reporter, Silence
 
 _CHECKED_IMAGES = 32
 # Largest difference of a probability between the export (always float32) and the model in memory.
@@ -41,41 +45,41 @@ class Where:
 
 def train_and_evaluate(config: config_lib.ExperimentConfig, where: Where) -> None:
     """Trains with evaluations on minival; then tests and exports the best checkpoint."""
-    experiment = _experiment(config, where)
-    directory = _export_directory(where)
-    experiment.introduce()
-    if _train(experiment, with_evaluation=True):
-        if experiment.source.num_examples["test"]:
-            _test(experiment, "test")
-        else:
-            experiment.restore_for_use()
-            print(f"no test: {experiment.source.name} has no such split", flush=True)
-        _export(experiment, directory)
+    with _experiment(config, where) as experiment:
+        directory = _export_directory(where)
+        experiment.introduce()
+        if _train(experiment, with_evaluation=True):
+            if experiment.source.num_examples["test"]:
+                _test(experiment, "test")
+            else:
+                experiment.restore_for_use()
+                experiment.say(f"no test: {experiment.source.name} has no such split")
+            _export(experiment, directory)
 
 
 def train(config: config_lib.ExperimentConfig, where: Where) -> None:
     """Trains without evaluating."""
-    experiment = _experiment(config, where)
-    experiment.introduce()
-    _train(experiment, with_evaluation=False)
+    with _experiment(config, where) as experiment:
+        experiment.introduce()
+        _train(experiment, with_evaluation=False)
 
 
 def evaluate(config: config_lib.ExperimentConfig, where: Where) -> None:
     """Evaluates the best checkpoint on minival and test."""
-    experiment = _experiment(config, where)
-    experiment.introduce()
-    for split in ("minival", "test"):
-        if experiment.source.num_examples[split]:
-            _test(experiment, split)
+    with _experiment(config, where) as experiment:
+        experiment.introduce()
+        for split in ("minival", "test"):
+            if experiment.source.num_examples[split]:
+                _test(experiment, split)
 
 
 def export(config: config_lib.ExperimentConfig, where: Where) -> None:
     """Exports the best checkpoint as a SavedModel."""
-    experiment = _experiment(config, where)
-    directory = _export_directory(where)
-    experiment.introduce()
-    experiment.restore_for_use()
-    _export(experiment, directory)
+    with _experiment(config, where) as experiment:
+        directory = _export_directory(where)
+        experiment.introduce()
+        experiment.restore_for_use()
+        _export(experiment, directory)
 
 
 def _train(experiment: Experiment, *, with_evaluation: bool) -> bool:
@@ -84,29 +88,35 @@ def _train(experiment: Experiment, *, with_evaluation: bool) -> bool:
     resumed = experiment.restore()
     patience_over = 0 < config.patience <= int(state.evaluations_without_gain.numpy())
     if experiment.step >= experiment.total_steps or (with_evaluation and patience_over):
-        print(f"already trained: step {experiment.step} of {experiment.total_steps}")
+        experiment.say(f"already trained: step {experiment.step} of {experiment.total_steps}")
         return True
     schedule = experiment.schedule()
-    claim_model_dir(experiment.model_dir, experiment.config)
-    write_json(os.path.join(experiment.model_dir, "versions.json"), _versions())
+    if experiment.workers.is_chief:
+        claim_model_dir(experiment.model_dir, experiment.config)
+        write_json(os.path.join(experiment.model_dir, "versions.json"), _versions())
     evaluates = with_evaluation and experiment.source.num_examples["minival"] > 0
     plan = experiment.plan(with_evaluation=evaluates)
-    reporter = Reporter(
-        experiment.model_dir,
-        total_steps=plan.total_steps,
-        global_batch_size=config.global_batch_size,
-        first_step=experiment.step,
-        learning_rate=schedule,
-    )
+    reporter: Reporter | Silence = Silence()
+    if experiment.workers.is_chief:
+        reporter = Reporter(
+            experiment.model_dir,
+            total_steps=plan.total_steps,
+            global_batch_size=config.global_batch_size,
+            first_step=experiment.step,
+            learning_rate=schedule,
+        )
     if resumed:
         reporter.say(f"resumed at step {experiment.step} of {plan.total_steps}")
     try:
-        with stop_on_signal() as stop:
+        with stop_on_signal() as asked:
+            stop = SharedStop(experiment.workers, asked)
             last = _run(experiment, plan, schedule, reporter, evaluates, stop)
     finally:
         reporter.close()
     if stop and last < plan.total_steps:
-        print(f"stopped by {stop.reason} at step {last}; the same command goes on from there")
+        experiment.say(
+            f"stopped by {stop.reason} at step {last}; the same command goes on from there"
+        )
         return False
     return True
 
@@ -115,7 +125,7 @@ def _run(
     experiment: Experiment,
     plan: Plan,
     schedule: Schedule,
-    reporter: Reporter,
+    reporter: Reporter | Silence,
     evaluates: bool,
     stop: StopRequest,
 ) -> int:
@@ -124,7 +134,7 @@ def _run(
     iterator = experiment.train_iterator()
     evaluator = experiment.evaluator()
     saved_weights = "average" if state.average else "raw"
-    statistics = distribution.BatchNormStatistics(experiment.strategy, state.moving_statistics())
+    statistics = BatchNormStatistics(experiment.strategy, state.moving_statistics())
 
     def minival(step: int) -> bool:
         if not evaluates:
@@ -169,21 +179,29 @@ def _run(
 
 def _test(experiment: Experiment, split: str) -> None:
     experiment.restore_for_use()
-    step = experiment.step
     evaluator = experiment.evaluator()
     averaged = bool(experiment.state.average)
     metrics = experiment.reading(split, lambda: evaluator(split, averaged=averaged))
-    weights = "average" if averaged else "raw"
-    path = record(experiment.model_dir, split, weights, step, metrics)
-    print(f"{split}, weights of step {step}: {describe(metrics)} -> {path}", flush=True)
+    _record(experiment, split, "average" if averaged else "raw", "weights", metrics)
     if experiment.config.train.eval_raw_weights and averaged:
         raw = experiment.reading(split, lambda: evaluator(split, averaged=False))
-        path = record(experiment.model_dir, split, "raw", step, raw)
-        print(f"{split}, raw weights of step {step}: {describe(raw)} -> {path}", flush=True)
+        _record(experiment, split, "raw", "raw weights", raw)
 
 
-def _experiment(config: config_lib.ExperimentConfig, where: Where) -> Experiment:
-    return Experiment(config, where.model_dir, where.tpu, where.tpu_zone, where.tpu_project)
+def _record(
+    experiment: Experiment, split: str, weights: str, called: str, metrics: Metrics
+) -> None:
+    if experiment.workers.is_chief:
+        step = experiment.step
+        path = record(experiment.model_dir, split, weights, step, metrics)
+        experiment.say(f"{split}, {called} of step {step}: {describe(metrics)} -> {path}")
+
+
+@contextlib.contextmanager
+def _experiment(config: config_lib.ExperimentConfig, where: Where) -> Iterator[Experiment]:
+    experiment = Experiment(config, where.model_dir, where.tpu, where.tpu_zone, where.tpu_project)
+    with experiment.workers.together():
+        yield experiment
 
 
 def _export_directory(where: Where) -> str:
@@ -194,6 +212,13 @@ def _export_directory(where: Where) -> str:
 
 
 def _export(experiment: Experiment, directory: str) -> None:
+    """The chief writes the export; the others are there until it is done."""
+    if experiment.workers.is_chief:
+        _write_export(experiment, directory)
+    experiment.workers.wait()
+
+
+def _write_export(experiment: Experiment, directory: str) -> None:
     """Writes the averaged weights as a SavedModel, reloads it and compares."""
     model = experiment.create_model("softmax", "float32")
     experiment.state.copy_average_to(model)

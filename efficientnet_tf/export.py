@@ -27,21 +27,22 @@ from efficientnet_tf.errors import RunError, UsageError
 TOP = 5
 
 
-def _answers(model: keras.Model, class_names: Sequence[str] | None) -> Callable[[Any], Any]:
+def answers(model: keras.Model, class_names: Sequence[str] | None) -> Callable[[Any], Any]:
+    """What the signatures compute of cropped images: probabilities and the best classes."""
     classes = model.output_shape[-1]
     names = None if class_names is None else tf.constant(list(class_names))
 
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = model(tf.cast(images, tf.float32), training=False)
         top_probabilities, top_classes = tf.math.top_k(probabilities, min(TOP, classes))
-        answers = {
+        found = {
             "probabilities": probabilities,
             "top_classes": top_classes,
             "top_probabilities": top_probabilities,
         }
         if names is not None:
-            answers["top_names"] = tf.gather(names, top_classes)
-        return answers
+            found["top_names"] = tf.gather(names, top_classes)
+        return found
 
     return answer
 
@@ -95,7 +96,7 @@ def save(
     directory = directory.rstrip("/")
     check_directory(directory)
     size = preprocessing.image_size
-    answer = _answers(model, class_names)
+    answer = answers(model, class_names)
 
     def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         images = tf.map_fn(

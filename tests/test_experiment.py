@@ -33,13 +33,14 @@ TINY = [
 TOTAL_STEPS = int(6 * 1259 / 32)
 
 
-def start(model_dir: Path, *flags: str) -> subprocess.Popen:
+def start(model_dir: Path, *flags: str, program: str = "main.py") -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "main.py"), f"--model_dir={model_dir}", *TINY, *flags],
+        [sys.executable, str(ROOT / program), f"--model_dir={model_dir}", *TINY, *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         cwd=model_dir.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},  # also where the package is not installed
     )
 
 
@@ -110,7 +111,11 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
     output = finish(process)
     assert process.returncode == 0, output
     assert "resumed at step" in output
-    whole_dir, _ = uninterrupted
+    assert_same_run(model_dir, uninterrupted[0])
+
+
+def assert_same_run(model_dir: Path, whole_dir: Path) -> None:
+    """Checkpoints, history and evaluation are equal to the last bit."""
     for folder in ("checkpoints", "best"):
         newest = tf.train.latest_checkpoint(str(model_dir / folder))
         expected = tf.train.latest_checkpoint(str(whole_dir / folder))
@@ -124,6 +129,25 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
     assert history == (whole_dir / "history.jsonl").read_text()
     evaluation = (model_dir / "evaluation-test.json").read_text()
     assert evaluation == (whole_dir / "evaluation-test.json").read_text()
+
+
+def test_two_replicas_resume_to_the_last_bit(tmp_path: Path) -> None:
+    """MirroredStrategy: each replica has masks, inputs and batch-norm statistics of its own."""
+    program = "tests/child_two_replicas.py"
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    process = start(whole, "--config.train.epochs=3", program=program)
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert "on 2 replicas on CPU" in output
+    process = start(killed, "--config.train.epochs=3", program=program)
+    wait_for_step(process, killed, 40)
+    process.send_signal(signal.SIGKILL)
+    finish(process)
+    process = start(killed, "--config.train.epochs=3", program=program)
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert "resumed at step" in output
+    assert_same_run(killed, whole)
 
 
 def test_a_finished_run_says_so(uninterrupted: tuple[Path, str]) -> None:

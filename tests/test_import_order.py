@@ -87,6 +87,8 @@ LAYERS = (
         "training/__init__",
         "training/cpu_kernels",
         "training/tpu_kernels",
+        "training/loop",
+        "training/multi_worker",
         "training/connect",
         "training/distribution",
         "training/rematerialisation",
@@ -94,7 +96,6 @@ LAYERS = (
         "training/metrics",
         "training/reporting",
         "training/steps",
-        "training/loop",
     ),
     (
         "checkpoint",

@@ -19,7 +19,9 @@ from efficientnet_tf.tpu.batch_search import Attempt, bracket
 from efficientnet_tf.tpu.targets import GIB, TARGETS
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_STEP = ("models", "optim", "training")  # the folders whose code becomes the step
+# The folders whose code becomes the step, and the files there whose code does not.
+_STEP = ("models", "optim", "training")
+_BESIDE_THE_STEP = ("connect", "cpu_kernels", "loop", "multi_worker", "reporting")
 _NOT_IN_DIGEST = ("model.name", "train.global_batch_size", "train.eval_batch_size")
 
 
@@ -55,7 +57,8 @@ def digest(config: config_lib.ExperimentConfig) -> str:
     )
     for folder in _STEP:
         for path in sorted((_PACKAGE / folder).glob("*.py")):
-            found.update(path.name.encode() + path.read_bytes())
+            if path.stem not in _BESIDE_THE_STEP:
+                found.update(path.name.encode() + path.read_bytes())
     return found.hexdigest()[:8]
 
 

@@ -68,15 +68,15 @@ def set_batch_size(experiment: Experiment, global_batch_size: int) -> None:
 def train_trace(experiment: Experiment) -> Trace:
     """One update of `TrainStep` on one replica."""
     step = experiment.train_step(experiment.schedule())
-    dataset = experiment.train_dataset_of(_one_host(experiment))
-    return trace_replicated(experiment.strategy, step._update, [dataset.element_spec], "train")
+    dataset = experiment.train_dataset_of(one_host(experiment))
+    return trace_replicated(experiment.strategy, step.update, [dataset.element_spec], "train")
 
 
 def eval_trace(experiment: Experiment) -> Trace:
     """One batch of `EvalStep` on one replica, with the averaged weights."""
     evaluator = experiment.evaluator()
-    dataset = evaluator._dataset("minival", _one_host(experiment))
-    replica_sums = evaluator._steps[True]._replica_sums
+    dataset = evaluator.dataset("minival", one_host(experiment))
+    replica_sums = evaluator.steps[True].replica_sums
     return trace_replicated(experiment.strategy, replica_sums, [dataset.element_spec], "eval")
 
 
@@ -94,9 +94,10 @@ def serving_trace(experiment: Experiment, batch_size: int, dtype: str = "uint8")
     model = experiment.create_model("softmax", "float32")
     size = experiment.architecture.resolution
     spec = tf.TensorSpec([batch_size, size, size, 3], dtype)
-    return trace_plain(export._answers(model, None), [spec], "serving")
+    return trace_plain(export.answers(model, None), [spec], "serving")
 
 
-def _one_host(experiment: Experiment) -> tf.distribute.InputContext:
+def one_host(experiment: Experiment) -> tf.distribute.InputContext:
+    """All replicas behind one input pipeline."""
     replicas = experiment.strategy.num_replicas_in_sync
     return tf.distribute.InputContext(1, 0, replicas)

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.machine import tpu as machine_tpu
+from efficientnet_tf.training import multi_worker
 
 LOCAL = "local"
 _SCHEME = "grpc://"
@@ -54,8 +55,8 @@ def connect(
 
     Args:
         tpu: "local" (TPU VM, Colab, Kaggle), the name of a Cloud TPU, a "grpc://..." address, ""
-            for the name in the environment (TPU_NAME), or None for the GPUs of this machine, or
-            its CPU if there is none.
+            for the name in the environment (TPU_NAME), or None for the workers of TF_CONFIG if it
+            names any, else the GPUs of this machine, or its CPU if there is none.
         zone, project: of the Cloud TPU; None asks the metadata server of Google Cloud.
 
     Raises:
@@ -64,6 +65,9 @@ def connect(
     if tpu is None:
         if zone or project:
             raise UsageError("--tpu_zone and --tpu_project belong to a TPU: give --tpu=NAME, too.")
+        workers = multi_worker.strategy_from_environment()
+        if workers is not None:
+            return workers
         gpus = tf.config.list_logical_devices("GPU")
         if len(gpus) > 1:
             return tf.distribute.MirroredStrategy()
@@ -79,18 +83,20 @@ def is_tpu(strategy: tf.distribute.Strategy) -> bool:
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:
-    """`8 TPU cores`, `32 TPU cores on 4 hosts`, `2 GPUs` or `CPU (2 cores)`."""
+    """`8 TPU cores`, `32 TPU cores on 4 hosts`, `4 GPUs of 2 workers` or `CPU (2 cores)`."""
     replicas = strategy.num_replicas_in_sync
     if is_tpu(strategy):
         hosts = strategy.extended.num_hosts
         where = f" on {hosts} hosts" if hosts > 1 else ""
         return f"{replicas} TPU core{'s' if replicas > 1 else ''}{where}"
+    workers = multi_worker.Workers(strategy).count
+    whose = f" of {workers} workers" if workers > 1 else ""
     kind = strategy.extended.worker_devices[0].upper()
     if "GPU" in kind:
-        return f"{replicas} GPU{'s' if replicas > 1 else ''}"
+        return f"{replicas} GPU{'s' if replicas > 1 else ''}{whose}"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cpus = f"CPU ({cores} core{'s' if cores != 1 else ''})"
-    return cpus if replicas == 1 else f"{replicas} replicas on {cpus}"
+    return cpus if replicas == 1 else f"{replicas} replicas{whose} on {cpus}"
 
 
 def _address(tpu: str) -> str:

@@ -18,9 +18,7 @@ import tensorflow as tf
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.models.engine import Kernels
 from efficientnet_tf.training import cpu_kernels, tpu_kernels
-from efficientnet_tf.training.connect import connect as connect
-from efficientnet_tf.training.connect import describe as describe
-from efficientnet_tf.training.connect import is_tpu as is_tpu
+from efficientnet_tf.training.connect import is_tpu
 
 BATCH_NORMS = ("official", "synchronised", "local")
 
@@ -150,10 +148,3 @@ class BatchNormStatistics:
         means = replica.all_reduce(tf.distribute.ReduceOp.MEAN, copies)
         for variable, mean in zip(self._variables, means, strict=True):
             variable.assign(mean)
-
-
-def average_batch_norm_statistics(
-    strategy: tf.distribute.Strategy, variables: Sequence[tf.Variable]
-) -> None:
-    """Sets the copies of every moving statistic to their mean over the replicas."""
-    BatchNormStatistics(strategy, variables).average()

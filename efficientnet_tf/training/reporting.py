@@ -104,6 +104,22 @@ class Reporter:
         self._scalars.close()
 
 
+class Silence:
+    """A reporter that tells nothing: of a worker beside the chief."""
+
+    def say(self, text: str) -> None:
+        pass
+
+    def progress(self, step: int, losses: np.ndarray) -> None:
+        pass
+
+    def evaluation(self, step: int, split: str, weights: str, metrics: dict[str, Any]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -71,8 +71,6 @@ class TrainStep:
         if options.rematerialise:
             self._forward = Rematerialised(state.model, for_xla=is_tpu(strategy))
         self._run = tf.function(self._updates)
-        # Converting the layers' and the optimizer's Python takes several times their tracing.
-        self._update = tf.autograph.experimental.do_not_convert(self.update)
 
     def __call__(self, iterator: Iterator[Any], num_steps: int) -> Any:
         return self._run(iterator, tf.constant(num_steps, tf.int32)).numpy()
@@ -80,11 +78,13 @@ class TrainStep:
     def _updates(self, iterator: Any, num_steps: tf.Tensor) -> tf.Tensor:
         losses = tf.TensorArray(tf.float32, size=num_steps)
         for index in tf.range(num_steps):
-            per_replica = self._strategy.run(self._update, args=(next(iterator),))
+            per_replica = self._strategy.run(self.update, args=(next(iterator),))
             loss = self._strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
             losses = losses.write(index, loss)
         return losses.stack()
 
+    # Converting the layers' and the optimizer's Python takes several times their tracing.
+    @tf.autograph.experimental.do_not_convert
     def update(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         """One update in replica context; returns this replica's share of the loss."""
         options = self._options
@@ -185,13 +185,14 @@ class EvalStep:
         return totals
 
     def _batch(self, batch: Any) -> dict[str, tf.Tensor]:
-        sums = self._strategy.run(self._replica_sums, args=(batch,))
+        sums = self._strategy.run(self.replica_sums, args=(batch,))
         return {
             name: self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
             for name, value in sums.items()
         }
 
-    def _replica_sums(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def replica_sums(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The metrics' sums of one replica's batch."""
         with keras.StatelessScope(state_mapping=self._weights):
             logits = self._state.model(batch["image"], training=False)
         return batch_sums(logits, batch["label"], batch["mask"])

@@ -22,7 +22,7 @@ A kernel knows the one before it by a note on the tensor between them, as Keras 
 """
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,9 @@ _ELEMENTWISE: dict[str, Callable[..., tf.Tensor]] = {
     "RealDiv": operator.truediv,
     "Cast": tf.cast,
 }
+# Of the batch, along which a TPU lays out the maps if it fills the lanes of its registers. Else the
+# channels lie there, and a narrow map is padded to the size of a wide one: nothing to save.
+LANES = 128
 _KEPT_EVERY = 3  # residual additions; else the last block of a stage would read all before it
 
 _CONVOLUTION = "_efficientnet_convolution"
@@ -179,7 +182,7 @@ def _convolution_gradients(
     That of x is scaled + constant + factor * x. The factor's part is made of the kernel as the
     forward pass rounded it.
     """
-    u, scaled, factor = _anew(u, [scaled, factor])
+    u, factor = _anew(u, factor)
     weights = _float(kernel[0, 0])
     weighted = weights * factor
     mixing = tf.cast(tf.matmul(weighted, weights, transpose_b=True), u.dtype)
@@ -215,7 +218,7 @@ def _additions(x: tf.Tensor) -> int:
     return (len(terms) > 1) + max(map(_additions, terms), default=0)
 
 
-def _anew(x: tf.Tensor, after: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+def _anew(x: tf.Tensor, after: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """x computed again from maps that are kept, not before `after` is; and `after`."""
     x = _source(x)
     kept: dict[Any, tf.Tensor] = {}
@@ -230,8 +233,8 @@ def _anew(x: tf.Tensor, after: Sequence[tf.Tensor]) -> list[tf.Tensor]:
                 find(term)
 
     find(x)
-    held = gen_xla_ops.xla_optimization_barrier([*kept.values(), *after])
-    made = dict(zip(kept, held, strict=False))
+    *held, after = gen_xla_ops.xla_optimization_barrier([*kept.values(), after])
+    made = dict(zip(kept, held, strict=True))
 
     def make(each: tf.Tensor) -> tf.Tensor:
         if each.ref() not in made:
@@ -243,7 +246,7 @@ def _anew(x: tf.Tensor, after: Sequence[tf.Tensor]) -> list[tf.Tensor]:
             made[each.ref()] = _ELEMENTWISE[each.op.type](*inputs)
         return made[each.ref()]
 
-    return [make(x), *held[len(kept) :]]
+    return make(x), after
 
 
 def _pointwise(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -329,6 +332,7 @@ def pointwise_conv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """1x1 convolution with kernel [1, 1, C, D]; a batch norm behind it may take its gradients."""
     kernel = tf.convert_to_tensor(kernel)
     y = _pointwise(x, kernel)
-    if kernel.shape[3] > kernel.shape[2]:  # else reading u would cost more than reading x
+    widens = kernel.shape[3] > kernel.shape[2]  # else reading u would cost more than reading x
+    if widens and x.shape[0] is not None and x.shape[0] >= LANES:
         setattr(y, _CONVOLUTION, (x, kernel))
     return y

@@ -16,10 +16,10 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from tiny_experiment import tiny_config  # noqa: E402
 
+from efficientnet_tf import assembly  # noqa: E402
 from efficientnet_tf.assembly import Experiment  # noqa: E402
 from efficientnet_tf.tpu import lowering, programs, replay  # noqa: E402
 from efficientnet_tf.tpu.targets import target  # noqa: E402
-from efficientnet_tf.training import distribution  # noqa: E402
 
 IMAGES = 4  # of a replica
 
@@ -101,7 +101,7 @@ def main(tpu_type: str) -> None:
     replicas = target(tpu_type).devices
     replay.make_devices(replicas)
     # All replicas share moments, so that they are one replica with all images.
-    distribution.batch_norm_group_size = lambda number, *_: number
+    assembly.batch_norm_group_size = lambda number, *_: number
     cases = [{"masks": False}]
     if replicas == 1:
         cases += [{"masks": False, "parts": 2}, {"masks": True}]

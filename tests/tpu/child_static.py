@@ -64,7 +64,7 @@ def main(tpu_type: str, models: str) -> None:
             step = experiment.train_step(experiment.schedule())
 
             def bad(batch: Any, step: Any = step) -> Any:
-                loss = step._update(batch)
+                loss = step.update(batch)
 
                 def body(index: Any) -> Any:
                     tf.print(index)
@@ -73,7 +73,7 @@ def main(tpu_type: str, models: str) -> None:
                 tf.while_loop(lambda index: index < 2, body, [0])
                 return tf.cast(loss, tf.float64)
 
-            dataset = experiment.train_dataset_of(programs._one_host(experiment))
+            dataset = experiment.train_dataset_of(programs.one_host(experiment))
             show("bad", tracing.trace_replicated(experiment.strategy, bad, [dataset.element_spec]))
 
 

@@ -10,12 +10,12 @@ from efficientnet_tf.startup import start_tensorflow
 start_tensorflow()
 import numpy as np, tensorflow as tf
 from efficientnet_tf.errors import RunError
-from efficientnet_tf.training import distribution
+from efficientnet_tf.training.connect import connect
 from efficientnet_tf.tpu import fake_strategy, lowering, tracing
 from efficientnet_tf.tpu.targets import target
 
 fake_strategy.install(target("{name}"))
-strategy = distribution.connect("local")
+strategy = connect("local")
 assert isinstance(strategy, tf.distribute.TPUStrategy), strategy
 assert strategy.num_replicas_in_sync == {replicas}
 try:

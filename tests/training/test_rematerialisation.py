@@ -9,12 +9,13 @@ import tensorflow as tf
 from efficientnet_tf.training.steps import StepOptions, TrainStep
 
 
-@pytest.mark.parametrize("accumulation_steps", [1, 2])
+@pytest.mark.parametrize(("count", "accumulation_steps"), [(1, 1), (1, 2), (2, 1)])
 def test_an_update_is_the_same_with_and_without(
-    replicas: Any, tiny_state: Any, accumulation_steps: int
+    replicas: Any, tiny_state: Any, count: int, accumulation_steps: int
 ) -> None:
+    strategy = replicas(count)
     random = np.random.RandomState(0)
-    state = tiny_state(replicas(1))
+    state = tiny_state(strategy)
     start = {name: variable.numpy() for name, variable in state.named_variables().items()}
     batch = {
         "image": tf.constant(random.uniform(0, 255, (8, *state.model.input_shape[1:])), tf.float32),
@@ -25,13 +26,14 @@ def test_an_update_is_the_same_with_and_without(
         for name, variable in state.named_variables().items():
             variable.assign(start[name])
         options = StepOptions(
-            global_batch_size=8,
+            global_batch_size=8 * count,
             learning_rate=lambda step: tf.constant(0.1),
             accumulation_steps=accumulation_steps,
             rematerialise=rematerialise,
         )
-        step = TrainStep(state, options, replicas(1))
-        losses = step(iter(tf.data.Dataset.from_tensors(batch).repeat()), 2)
+        step = TrainStep(state, options, strategy)
+        dataset = tf.data.Dataset.from_tensors(batch).repeat()
+        losses = step(iter(strategy.distribute_datasets_from_function(lambda _: dataset)), 2)
         found.append(
             (losses, {name: value.numpy() for name, value in state.named_variables().items()})
         )

@@ -27,6 +27,12 @@ def swish(z: tf.Tensor) -> tf.Tensor:
     return z * tf.sigmoid(z)
 
 
+@pytest.fixture(autouse=True)
+def _short_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batches below shall be large enough for what is done with large ones."""
+    monkeypatch.setattr(tpu_kernels, "LANES", 4)
+
+
 # ---- the plain definitions
 
 
@@ -186,6 +192,25 @@ def test_values_and_gradients_of_chains(name: str, dtype: str) -> None:
         plain = errors(with_gradients(chain, PLAIN, tensors(arguments, dtype)), exact)
         assert max(fast) < 1.5 * max(plain)
         assert max(plain) < 0.1  # else this says nothing
+
+
+@pytest.mark.parametrize(
+    ("batch", "filters", "reads_narrow"), [(4, 24, True), (3, 24, False), (4, 6, False)]
+)
+def test_only_a_large_batch_behind_a_widening_convolution_takes_the_first_identity(
+    batch: int, filters: int, reads_narrow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    function = tpu_kernels._convolution_gradients
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return function(*arguments)
+
+    monkeypatch.setattr(tpu_kernels, "_convolution_gradients", counted)
+    arguments = [MAPS[:batch], *affine(filters), *kernel(6, filters)]
+    with_gradients(conv_norm_swish, FAST, tensors(arguments, "float32"))
+    assert bool(calls) == reads_narrow
 
 
 def test_mean_and_variance_are_those_of_the_batch() -> None:
