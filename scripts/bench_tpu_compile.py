@@ -13,7 +13,7 @@ are XLA's, nothing is run. Needs Linux x86-64 and the extra [tpu-check].
 from collections.abc import Callable
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.startup import start_tensorflow
@@ -123,6 +123,7 @@ def table(reports: dict[str, Any]) -> list[str]:
 
 def main(_: Any) -> None:
     start_tensorflow()
+    logging.set_verbosity(logging.WARNING)
     from efficientnet_tf.tpu import fake_strategy
 
     strategy = fake_strategy.make_tpu_strategy(target(_TPU.value))
