@@ -24,6 +24,7 @@ setup(
         "importlib_resources>=6",  # tensorflow-datasets prepares nothing without it
         "absl-py>=2.1",
         "cloud-tpu-client>=0.10",
+        "grpcio>=1.60",  # to try the address of a TPU
         "ml_collections>=1.0",
         "numpy>=1.26",
         "packaging>=23",

@@ -19,7 +19,8 @@ from efficientnet_tf.checkpoint import check_model_dir
 from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.machine.findings import Finding, bad, ok
-from efficientnet_tf.models.architecture import count, make_architecture
+from efficientnet_tf.models.networks import configured
+from efficientnet_tf.models.operations import count
 
 ACCESS_SECONDS = 60.0  # TensorFlow tries an unreachable gs:// again and again for minutes
 _CLASSES = 1000  # for estimates
@@ -79,7 +80,8 @@ def _space(model_dir: str, config: ExperimentConfig, text: str) -> Finding:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    params = count(make_architecture(**dataclasses.asdict(config.model)), _CLASSES).trainable_params
+    network = configured(**dataclasses.asdict(config.model))
+    params = count(network.operations(_CLASSES)).trainable_params
     # Weights, two slots of RMSProp and the averages, in float32; the newest, the best, one more.
     needed = 4 * 4 * params * (config.train.keep_checkpoints + 2)
     text += f"; {free / 1e9:.0f} GB free, checkpoints need {needed / 1e9:.2g}"

@@ -19,7 +19,7 @@ from efficientnet_tf.data.preprocessing import Preprocessing
 from efficientnet_tf.data.sources import load_source
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.evaluate import Evaluator
-from efficientnet_tf.models.architecture import make_architecture
+from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.optim.ema import ema_enabled
 from efficientnet_tf.optim.schedule import Schedule, scaled_learning_rate
@@ -63,7 +63,7 @@ class Experiment:
         self.strategy = connect(tpu, tpu_zone, tpu_project)
         self.workers = Workers(self.strategy)
         self._check_batch_sizes()
-        self.architecture = make_architecture(**dataclasses.asdict(self.config.model))
+        self.network = configured(**dataclasses.asdict(self.config.model))
         data = config.data
         self.augmentation = parse_augment(data.augment)
         self.source = load_source(
@@ -75,7 +75,7 @@ class Experiment:
             test=data.test,
             split_seed=data.split_seed,
             verify_checksums=data.verify_checksums,
-            image_size=self.architecture.resolution,
+            image_size=self.network.resolution,
         )
         self.bad = {
             split: BadExamples(partial(self.source.place, split), data.max_bad_examples)
@@ -83,7 +83,7 @@ class Experiment:
             if data.on_error == "skip"
         }
         self.preprocessing = Preprocessing(
-            image_size=self.architecture.resolution,
+            image_size=self.network.resolution,
             train_crop=config.data.train_crop,
             flip=config.data.flip,
             eval_crop=config.data.eval_crop,
@@ -148,9 +148,9 @@ class Experiment:
     def introduce(self) -> None:
         """Three lines: what runs on what, and where it lies."""
         params = self.state.model.count_params()
-        size = self.architecture.resolution
+        size = self.network.resolution
         self.say(
-            f"{self.architecture.name}, {self.source.num_classes} classes, {size}x{size} pixels, "
+            f"{self.network.name}, {self.source.num_classes} classes, {size}x{size} pixels, "
             f"{params / 1e6:.2f} M weights, on {describe(self.strategy)} in "
             f"{self.precision}"
         )

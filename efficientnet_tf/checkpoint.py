@@ -128,11 +128,15 @@ class Checkpointer:
         """Path of the checkpoint with the best minival top-1."""
         return tf.train.latest_checkpoint(self._best.directory)
 
-    def save(self, step: int) -> None:
+    def save(self, step: int) -> str | None:
+        """The path of what was written, as `newest`."""
         self._save(self._newest, step)
+        return self.newest
 
-    def save_best(self, step: int) -> None:
+    def save_best(self, step: int) -> str | None:
+        """The path of what was written, as `best`."""
         self._save(self._best, step)
+        return self.best
 
     def _save(self, manager: tf.train.CheckpointManager, step: int) -> None:
         if self._workers is None or self._workers.is_chief:

@@ -16,7 +16,7 @@ from ml_collections import config_flags
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError, nearest
-from efficientnet_tf.models.architecture import make_architecture
+from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.registry import list_models
 
 MODES = ("train_and_eval", "train", "eval", "export")
@@ -164,7 +164,7 @@ def _run(argv: Sequence[str]) -> None:
         print(models_table())
         return
     # Refuses a wrong model before the seconds that TensorFlow takes to load.
-    make_architecture(**dataclasses.asdict(config.model))
+    configured(**dataclasses.asdict(config.model))
     model_dir = values.model_dir or default_model_dir(values, config)
     from efficientnet_tf.startup import start_tensorflow
 

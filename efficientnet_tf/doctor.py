@@ -23,7 +23,8 @@ from efficientnet_tf.assembly import Experiment
 from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.machine.findings import Finding, bad, ok, warn
-from efficientnet_tf.models.architecture import count, make_architecture
+from efficientnet_tf.models.networks import configured
+from efficientnet_tf.models.operations import count
 from efficientnet_tf.training import connect
 
 _CPU_WORK = 4e9  # multiply-adds of the images in a step on a CPU
@@ -92,7 +93,8 @@ def _in_small(
     model = replace(config.model)
     if quick:
         model.resolution = _QUICK_SIZE
-    work = count(make_architecture(**dataclasses.asdict(model)), _CLASSES).multiply_adds
+    network = configured(**dataclasses.asdict(model))
+    work = count(network.operations(_CLASSES)).multiply_adds
     on_cpu = "CPU" in connect.describe(strategy)
     per_replica = max(1, min(8, int(_CPU_WORK / work))) if on_cpu else 32
     replicas = strategy.num_replicas_in_sync
@@ -159,9 +161,9 @@ def _step(experiment: Experiment, built: float) -> tuple[float, Finding]:
 
     compiled = seconds(1)
     again = min(seconds(1) for _ in range(3))
-    size = experiment.architecture.resolution
+    size = experiment.network.resolution
     text = (
-        f"{experiment.architecture.name} at {size}, batch {batch}, {experiment.precision}: built "
+        f"{experiment.network.name} at {size}, batch {batch}, {experiment.precision}: built "
         f"in {built:.1f} s, compiled in {compiled:.1f} s, then {again:.2f} s a step, "
         f"{batch / again:.0f} images/s"
     )

@@ -64,6 +64,23 @@ def train(config: config_lib.ExperimentConfig, where: Where) -> None:
         _train(experiment, with_evaluation=False)
 
 
+def train_and_score(config: config_lib.ExperimentConfig, where: Where) -> Metrics | None:
+    """Trains with evaluations on minival; the metrics there of the best checkpoint.
+
+    Neither test nor export: for searches, which must not choose by the test split. None if a
+    signal ended the training before its end.
+    """
+    with _experiment(config, where) as experiment:
+        if not _train(experiment, with_evaluation=True):
+            return None
+        experiment.restore_for_use()
+        evaluator = experiment.evaluator()
+        averaged = bool(experiment.state.average)
+        metrics = experiment.reading("minival", lambda: evaluator("minival", averaged=averaged))
+        _record(experiment, "minival", "average" if averaged else "raw", "weights", metrics)
+        return metrics
+
+
 def evaluate(config: config_lib.ExperimentConfig, where: Where) -> None:
     """Evaluates the best checkpoint on minival and test."""
     with _experiment(config, where) as experiment:
@@ -224,9 +241,9 @@ def _write_export(experiment: Experiment, directory: str) -> None:
     experiment.state.copy_average_to(model)
     source = experiment.source
     metadata = {
-        "model": experiment.architecture.name,
+        "model": experiment.network.name,
         "step": experiment.step,
-        "image_size": experiment.architecture.resolution,
+        "image_size": experiment.network.resolution,
         "classes": source.num_classes,
         "class_names": source.class_names,
         "weights": "average" if experiment.state.average else "raw",

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.models import operations as operations_lib
 from efficientnet_tf.models.block_string import BlockArgs, decode_all
+from efficientnet_tf.models.operations import Counts, Operation
 from efficientnet_tf.models.scaling import (
     check_coefficient,
     round_filters,
@@ -175,10 +177,18 @@ def make_architecture(
         changes["dropout_rate"] = _probability("dropout_rate", dropout_rate, zero=True, one=False)
     if blocks_args is not None:
         changes["blocks_args"] = blocks_args
-    variant = replace(variant, **changes)
     final_survival = SURVIVAL_PROB
     if survival_prob is not None:
         final_survival = _probability("survival_prob", survival_prob, zero=False, one=True)
+    return architecture_of(replace(variant, **changes), final_survival)
+
+
+def architecture_of(variant: Variant, survival_prob: float = SURVIVAL_PROB) -> Architecture:
+    """The network of a variant, published or not.
+
+    Raises:
+        UsageError: a block string is wrong.
+    """
     fixed = variant.fixed_stem_and_head
     width = 1.0 if fixed else variant.width_coefficient
     stem_filters = STEM_FILTERS if fixed else round_filters(STEM_FILTERS, width)
@@ -187,7 +197,7 @@ def make_architecture(
         resolution=variant.resolution,
         stem_filters=stem_filters,
         head_filters=HEAD_FILTERS if fixed else round_filters(HEAD_FILTERS, width),
-        blocks=_blocks(variant, stem_filters, final_survival),
+        blocks=_blocks(variant, stem_filters, survival_prob),
         dropout_rate=variant.dropout_rate,
         activation=variant.activation,
         mean=variant.mean,
@@ -234,29 +244,24 @@ def convolutions(architecture: Architecture) -> Iterator[Convolution]:
     yield Convolution("top_conv", (1, 1, depth, head), size, head)
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Trainable weights, all weights (with moving statistics) and multiply-adds per image."""
-
-    trainable_params: int
-    total_params: int
-    multiply_adds: int
+def operations(architecture: Architecture, classes: int) -> Iterator[Operation]:
+    """Every layer with weights, SE and classifier included."""
+    squeezed = {f"{block.name}_dwconv": block.se_filters for block in architecture.blocks}
+    for one in convolutions(architecture):
+        kind = "depthwise" if one.name.endswith("_dwconv") else "conv"
+        yield Operation(one.name, kind, one.kernel_shape, (*one.output_size, one.filters))
+        filters = squeezed.get(one.name, 0)
+        if filters:
+            name = one.name.removesuffix("_dwconv") + "_se"
+            for part, shape in (
+                ("reduce", (one.filters, filters)),
+                ("expand", (filters, one.filters)),
+            ):
+                yield Operation(f"{name}/{part}", "dense", shape, shape[1:], True, False)
+    shape = (architecture.head_filters, classes)
+    yield Operation("predictions", "dense", shape, shape[1:], True, False)
 
 
 def count(architecture: Architecture, classes: int) -> Counts:
     """Counts a network of the family at its own resolution, from arithmetic alone."""
-    params = batch_norm_filters = multiply_adds = 0
-    for convolution in convolutions(architecture):
-        weights = math.prod(convolution.kernel_shape)
-        params += weights
-        multiply_adds += weights * math.prod(convolution.output_size)
-        batch_norm_filters += convolution.filters
-    for block in architecture.blocks:
-        if block.se_filters:
-            kernels = 2 * block.se_filters * block.expanded_filters
-            params += kernels + block.se_filters + block.expanded_filters
-            multiply_adds += kernels
-    params += architecture.head_filters * classes + classes
-    multiply_adds += architecture.head_filters * classes
-    trainable = params + 2 * batch_norm_filters
-    return Counts(trainable, trainable + 2 * batch_norm_filters, multiply_adds)
+    return operations_lib.count(operations(architecture, classes))

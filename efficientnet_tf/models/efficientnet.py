@@ -140,9 +140,24 @@ def _body(x: Any, architecture: Architecture, builder: _Builder) -> Any:
     return _endpoint(x, "features", builder.dtype)
 
 
-def _image_input(
+def check_arguments(classes: Any, pooling: Any, weights: Any) -> None:
+    """Raises a UsageError for what `create_model` does not take, before anything is built."""
+    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
+        raise UsageError(f"classes must be a whole number of at least 1, received {classes!r}.")
+    if pooling not in (None, "avg", "max"):
+        raise UsageError(f'pooling must be None, "avg" or "max", received {pooling!r}.')
+    if weights is not None and not str(weights).endswith(".weights.h5"):
+        raise UsageError(
+            "weights must be None or the path of a .weights.h5 file saved from this model, "
+            f"received {weights!r}. There are no weights to download yet; official TF1 checkpoints "
+            "are read by efficientnet_tf.importers.tf1_checkpoint.load_weights."
+        )
+
+
+def image_input(
     input_tensor: Any, input_shape: Sequence[int | None] | None, resolution: int
 ) -> Any:
+    """The Keras tensor of the images: the given one, or a new input of the given shape."""
     if input_shape is None:
         input_shape = (resolution, resolution, 3)
     elif len(input_shape) != 3 or input_shape[-1] != 3:
@@ -174,29 +189,50 @@ def build(
     name: str | None = None,
 ) -> keras.Model:
     """Builds the Keras model of an architecture; see `create_model` for the arguments."""
-    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
-        raise UsageError(f"classes must be a whole number of at least 1, received {classes!r}.")
-    if pooling not in (None, "avg", "max"):
-        raise UsageError(f'pooling must be None, "avg" or "max", received {pooling!r}.')
-    if weights is not None and not str(weights).endswith(".weights.h5"):
-        raise UsageError(
-            "weights must be None or the path of a .weights.h5 file saved from this model, "
-            f"received {weights!r}. There are no weights to download yet; official TF1 checkpoints "
-            "are read by efficientnet_tf.importers.tf1_checkpoint.load_weights."
-        )
-    inputs = _image_input(input_tensor, input_shape, architecture.resolution)
+    check_arguments(classes, pooling, weights)
+    inputs = image_input(input_tensor, input_shape, architecture.resolution)
     builder = _Builder(architecture, dtype)
     x = ImageNormalization(architecture.mean, architecture.std, name="normalization")(inputs)
     x = _body(x, architecture, builder)
     x = builder.conv(x, architecture.head_filters, 1, (1, 1), "top_conv")
     x = builder.norm(x, "top_bn")
+    return classifier(
+        inputs,
+        x,
+        classes=classes,
+        include_top=include_top,
+        weights=weights,
+        input_tensor=input_tensor,
+        pooling=pooling,
+        classifier_activation=classifier_activation,
+        dropout_rate=architecture.dropout_rate,
+        dtype=dtype,
+        name=name or architecture.name,
+    )
+
+
+def classifier(
+    inputs: Any,
+    x: Any,
+    *,
+    classes: int,
+    include_top: bool,
+    weights: str | None,
+    input_tensor: Any,
+    pooling: str | None,
+    classifier_activation: str | None,
+    dropout_rate: float,
+    dtype: Any,
+    name: str,
+) -> keras.Model:
+    """The model that ends in the map x: pooling, dropout and classifier, and stored weights."""
     if include_top or pooling == "avg":
         x = keras.layers.GlobalAveragePooling2D(dtype=dtype, name="pooled_features")(x)
     elif pooling == "max":
         x = keras.layers.GlobalMaxPooling2D(dtype=dtype, name="pooled_features")(x)
     if include_top:
-        if architecture.dropout_rate > 0:
-            x = Dropout(architecture.dropout_rate, dtype=dtype, name="top_dropout")(x)
+        if dropout_rate > 0:
+            x = Dropout(dropout_rate, dtype=dtype, name="top_dropout")(x)
         # In float32 also under a bfloat16 policy: the logits feed the loss.
         x = keras.layers.Dense(
             classes,
@@ -208,7 +244,7 @@ def build(
     if input_tensor is not None:
         sources = keras.utils.get_source_inputs(input_tensor)
         inputs = sources[0] if len(sources) == 1 else sources  # a list would warn at every call
-    model = keras.Model(inputs, x, name=name or architecture.name)
+    model = keras.Model(inputs, x, name=name)
     if weights is not None:
         _load(model, weights)
     return model

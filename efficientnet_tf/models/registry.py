@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from efficientnet_tf.models.architecture import count, make_architecture
-from efficientnet_tf.models.variants import VARIANTS, find_variant
+from efficientnet_tf.models.networks import configured, find_network, network_names
+from efficientnet_tf.models.operations import count
 
 if TYPE_CHECKING:
     import keras
@@ -39,7 +39,8 @@ def create_model(
 
     Args:
         name: "efficientnet-b0" .. "efficientnet-b8", "efficientnet-l2", "efficientnet-lite0" ..
-            "efficientnet-lite4", "efficientnet-edgetpu-S", "-M", "-L".
+            "efficientnet-lite4", "efficientnet-edgetpu-S", "-M", "-L", "mobilenet-v1",
+            "mobilenet-v2", "resnet-50", or "file.py:NAME" for one of your own.
         classes: outputs of the classifier; None for those of the published checkpoints.
         classifier_activation: "softmax", or None for logits.
         include_top: whether pooling, dropout and classifier follow the last convolution.
@@ -61,9 +62,7 @@ def create_model(
     Raises:
         UsageError: an argument is out of range; an unknown name offers the nearest ones.
     """
-    from efficientnet_tf.models import efficientnet
-
-    architecture = make_architecture(
+    network = configured(
         name,
         width_coefficient=width_coefficient,
         depth_coefficient=depth_coefficient,
@@ -72,9 +71,8 @@ def create_model(
         survival_prob=survival_prob,
         blocks_args=blocks_args,
     )
-    return efficientnet.build(
-        architecture,
-        classes=find_variant(name).classes if classes is None else classes,
+    return network.build(
+        classes=find_network(name).classes if classes is None else classes,
         include_top=include_top,
         weights=weights,
         input_tensor=input_tensor,
@@ -100,13 +98,14 @@ class ModelSummary:
 def list_models() -> list[ModelSummary]:
     """Every model with its published resolution and classes, counted by arithmetic."""
     summaries = []
-    for name, variant in VARIANTS.items():
-        counts = count(make_architecture(name), variant.classes)
+    for name in network_names():
+        network = find_network(name)
+        counts = count(network.scaled().operations(network.classes))
         summaries.append(
             ModelSummary(
                 name,
-                variant.resolution,
-                variant.classes,
+                network.resolution,
+                network.classes,
                 counts.trainable_params,
                 counts.multiply_adds,
             )

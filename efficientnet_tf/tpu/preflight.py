@@ -77,9 +77,9 @@ def check(
 
 def _introduce(experiment: Experiment, target: Target) -> None:
     batch = experiment.config.train.global_batch_size
-    replicas, size = target.devices, experiment.architecture.resolution
+    replicas, size = target.devices, experiment.network.resolution
     print(
-        f"{experiment.architecture.name}, {experiment.source.num_classes} classes, {size}x{size} "
+        f"{experiment.network.name}, {experiment.source.num_classes} classes, {size}x{size} "
         f"pixels, {experiment.precision}, global batch {batch} on {target.name}: {target.chips} "
         f"chips, {replicas} replicas of {batch // replicas} images",
         flush=True,

@@ -92,7 +92,7 @@ def serving_trace(experiment: Experiment, batch_size: int, dtype: str = "uint8")
     if dtype not in ("uint8", "float32"):
         raise UsageError(f'dtype must be "uint8" or "float32", received "{dtype}".')
     model = experiment.create_model("softmax", "float32")
-    size = experiment.architecture.resolution
+    size = experiment.network.resolution
     spec = tf.TensorSpec([batch_size, size, size, 3], dtype)
     return trace_plain(export.answers(model, None), [spec], "serving")
 

@@ -100,8 +100,6 @@ class Workers:
         try:
             yield
         except _LOST as error:
-            import sys
-
             if not self.lost(error):
                 raise
             raise RunError(

@@ -12,13 +12,13 @@ import pytest
 import tensorflow as tf
 from golden import fill
 
-from efficientnet_tf.models.architecture import convolutions, make_architecture
 from efficientnet_tf.models.efficientnet import endpoints
+from efficientnet_tf.models.networks import configured, find_network
 from efficientnet_tf.models.registry import create_model, list_models
-from efficientnet_tf.models.variants import VARIANTS
+from efficientnet_tf.models.variants import IMAGENET_MEAN, IMAGENET_STD, VARIANTS
 from efficientnet_tf.optim.rmsprop import RMSProp
 
-MODELS = [
+FAMILY = [
     *("efficientnet-b0", "efficientnet-b1", "efficientnet-b2", "efficientnet-b3"),
     *("efficientnet-b4", "efficientnet-b5", "efficientnet-b6", "efficientnet-b7"),
     *("efficientnet-b8", "efficientnet-l2"),
@@ -26,9 +26,11 @@ MODELS = [
     *("efficientnet-lite3", "efficientnet-lite4"),
     *("efficientnet-edgetpu-S", "efficientnet-edgetpu-M", "efficientnet-edgetpu-L"),
 ]
+BASELINES = ["mobilenet-v1", "mobilenet-v2", "resnet-50", "resnet-50-v1.5"]
+MODELS = [*FAMILY, *BASELINES]
 # One of each kind of network: the others differ from it in coefficients alone, which are the same
 # for all at this size. These are also trained as a graph, which takes seconds.
-KINDS = ["efficientnet-b0", "efficientnet-lite0", "efficientnet-edgetpu-S"]
+KINDS = ["efficientnet-b0", "efficientnet-lite0", "efficientnet-edgetpu-S", *BASELINES]
 SIDE, CLASSES, BATCH = 64, 5, 4
 TINY = {
     "width_coefficient": 0.25,
@@ -61,11 +63,14 @@ def logits(model):
 
 
 def test_no_model_is_left_out():
-    assert MODELS == list(VARIANTS) == [summary.name for summary in list_models()]
+    assert list(VARIANTS) == FAMILY
+    assert [summary.name for summary in list_models()] == MODELS
 
 
 def test_every_kind_of_network_is_trained_as_a_graph():
     def kind(name):
+        if name in BASELINES:
+            return name
         variant = VARIANTS[name]
         return variant.blocks_args, variant.activation, variant.fixed_stem_and_head
 
@@ -90,22 +95,32 @@ def test_each_image_is_judged_alone_in_inference(model, logits):
 
 def test_images_are_normalised_by_the_variants_own_numbers(model, name):
     layer = model.get_layer("normalization")
-    normal = (IMAGES - np.array(VARIANTS[name].mean)) / np.array(VARIANTS[name].std)
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
+    if name in VARIANTS:
+        mean, std = VARIANTS[name].mean, VARIANTS[name].std
+    normal = (IMAGES - np.array(mean)) / np.array(std)
     np.testing.assert_allclose(layer(IMAGES), normal, rtol=1e-4, atol=1e-5)
 
 
-def test_the_architecture_lists_the_models_convolutions(name, model):
+def test_the_arithmetic_lists_the_models_layers(name, model):
     coefficients = {key: value for key, value in TINY.items() if key != "classes"}
-    listed = list(convolutions(make_architecture(name, **coefficients)))
-    built = [layer for layer in model.layers if layer.name.endswith("conv")]
-    assert [layer.name for layer in built] == [one.name for one in listed]
-    for layer, one in zip(built, listed, strict=True):
+    operations = configured(name, **coefficients).operations(CLASSES)
+    listed = {one.name: one for one in operations if "_se/" not in one.name}
+    built = {layer.name: layer for layer in model.layers if hasattr(layer, "kernel")}
+    assert built.keys() == listed.keys()
+    for name_of_layer, one in listed.items():
+        layer = built[name_of_layer]
         assert tuple(layer.kernel.shape) == one.kernel_shape, one.name
-        assert layer.output.shape == (None, *one.output_size, one.filters), one.name
+        assert layer.output.shape == (None, *one.output_shape), one.name
+        assert layer.use_bias == one.has_bias, one.name
+    assert sum(one.total_params for one in operations) == model.count_params()
 
 
-def test_endpoints_have_their_strides(model):
+def test_endpoints_have_their_strides(name, model):
     ends = endpoints(model)
+    if name in BASELINES:  # which have no published endpoints
+        assert {"pooled_features", "head"} <= set(ends)
+        return
     for index in range(1, 6):
         shape = ends[f"reduction_{index}"].shape
         assert shape == model.get_layer(f"reduction_{index}").output.shape
@@ -126,10 +141,11 @@ def test_endpoints_can_be_computed(model, logits):
     outputs = keras.Model(model.input, ends)(IMAGES)
     assert outputs.keys() == ends.keys()
     np.testing.assert_array_equal(outputs["head"], logits)
-    np.testing.assert_allclose(
-        tf.reduce_mean(outputs["head_1x1"], (1, 2)), outputs["pooled_features"], rtol=1e-5
-    )
-    np.testing.assert_array_equal(outputs["features"], outputs["reduction_5"])
+    if "head_1x1" in outputs:
+        np.testing.assert_allclose(
+            tf.reduce_mean(outputs["head_1x1"], (1, 2)), outputs["pooled_features"], rtol=1e-5
+        )
+        np.testing.assert_array_equal(outputs["features"], outputs["reduction_5"])
 
 
 def test_the_configuration_makes_the_same_model(model, logits):
@@ -180,7 +196,7 @@ def test_two_steps_of_fit_as_a_graph_change_every_weight(kind):
 
 def test_without_top_the_last_features_come_out(name, model):
     headless = make(name, include_top=False)
-    filters = model.get_layer("top_conv").filters
+    filters = model.get_layer("predictions").kernel.shape[0]
     side = SIDE // 32
     assert headless.output_shape == (None, side, side, filters)
     headless.set_weights(model.get_weights()[:-2])
@@ -198,13 +214,14 @@ def test_bfloat16_has_float32_logits_and_variables(name, model, logits):
     output = mixed(IMAGES)
     assert output.dtype == tf.float32
     assert {weight.dtype for weight in mixed.weights} == {"float32"}
-    assert mixed.get_layer("top_conv").output.dtype == "bfloat16"
+    convolutions = [each for each in mixed.layers if isinstance(each, keras.layers.Conv2D)]
+    assert {each.output.dtype for each in convolutions} == {"bfloat16"}
     # Eight bits of mantissa, and some fifty layers.
     np.testing.assert_allclose(output, logits, atol=0.05 * np.abs(logits).max())
 
 
 def test_the_published_size_is_the_default(name):
-    variant = VARIANTS[name]
+    network = find_network(name)
     model = create_model(name, width_coefficient=0.25, depth_coefficient=0.1)
-    assert model.input_shape == (None, variant.resolution, variant.resolution, 3)
-    assert model.output_shape == (None, variant.classes)
+    assert model.input_shape == (None, network.resolution, network.resolution, 3)
+    assert model.output_shape == (None, network.classes)

@@ -348,7 +348,8 @@ def test_a_killed_run_goes_on(digits: Source, reference: Path, tmp_path: Path) -
         stderr=subprocess.PIPE,
     )
     deadline = time.monotonic() + 60
-    while not (tmp_path / "train-00002-of-00007").exists() and time.monotonic() < deadline:
+    partial = tmp_path / "partial.train-00003-of-00007"
+    while not partial.exists() and time.monotonic() < deadline:
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)

@@ -1,8 +1,9 @@
 """Three whole training steps of B0 against those of the official program (train_steps_b0.npz).
 
 64x64 images, batch 8, no dropout, label smoothing 0.1, L2 1e-5, rate 0.016 times 0.97 every two
-steps, EMA 0.9999. Recorded are, for every variable before and after each step, its mean, its norm
-and its first four numbers.
+steps, EMA 0.9999. Run twice: with the CPU's kernels, and with the TPU's, compiled by XLA and
+made to do with this batch what they do with a large one. Recorded are, for every variable before
+and after each step, its mean, its norm and its first four numbers.
 """
 
 import json
@@ -18,6 +19,7 @@ from golden.recorded import fill_weights
 from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.optim.loss import is_weight_decayed, l2_penalty
 from efficientnet_tf.optim.schedule import Schedule
+from efficientnet_tf.training import steps, tpu_kernels
 from efficientnet_tf.training.state import TrainState
 from efficientnet_tf.training.steps import StepOptions, TrainStep
 
@@ -37,6 +39,8 @@ LAST = 3
 # already different weights: 2e-5, 5e-5, 1.5e-4 and 6e-5, 8e-5, 2.3e-4 after steps 1, 2, 3.
 NORM_TOLERANCE, NUMBER_TOLERANCE = 1e-5, 5e-5
 MOMENTUM_TOLERANCE = [1e-5, 1e-4, 2e-4, 3e-4]
+# The loss after three steps. XLA on a CPU is off by 2.0e-5 even with the plain layers.
+LAST_LOSS_TOLERANCE = {"cpu_kernels": 1e-5, "tpu_kernels": 3e-5}
 # The gradient of a beta whose batch norm is followed by another one is zero but for rounding:
 # everything is also allowed this part of the largest in its table.
 ROUNDING = 1e-6
@@ -73,29 +77,43 @@ def recorded():
     return Recorded()
 
 
+@pytest.fixture(scope="module", params=["cpu_kernels", "tpu_kernels"])
+def kernels(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def run(recorded):
-    """(losses before steps 1 to 4, [named values at step 0 .. 3], final step, official names)."""
-    state, names, train_step, _ = begin()
+def run(recorded, kernels):
+    """(losses before steps 1 to 4, [named values at step 0 .. 3], official names)."""
+    with pytest.MonkeyPatch.context() as patch:
+        if kernels == "tpu_kernels":
+            patch.setattr(steps, "kernels_for", lambda strategy: tpu_kernels)
+            patch.setattr(tpu_kernels, "LANES", 1)
+        state, names, train_step, strategy = begin()
+        update = train_step.update
+        if kernels == "tpu_kernels":
+            update = tf.function(update, jit_compile=True, autograph=False)
+        run_one = tf.function(lambda batch: strategy.run(update, args=(batch,)), autograph=False)
+        run_one.get_concrete_function(recorded.batch)
 
     def snapshot():
         return {name: value.numpy() for name, value in state.named_variables().items()}
 
     snapshots, losses = [snapshot()], []
-    iterator = iter(tf.data.Dataset.from_tensors(recorded.batch).repeat())
     for step in range(1, LAST + 2):
-        losses.extend(train_step(iterator, 1))
+        losses.append(run_one(recorded.batch).numpy())
         if step <= LAST:
             snapshots.append(snapshot())
     return losses, snapshots, names
 
 
-def test_the_losses_are_the_recorded_ones(recorded, run):
+def test_the_losses_are_the_recorded_ones(recorded, run, kernels):
     losses, _, _ = run
     expected = recorded.values["loss"]
     assert len(losses) == len(expected) == 4
     np.testing.assert_allclose(losses[0], expected[0], rtol=1e-6)
-    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    np.testing.assert_allclose(losses[:LAST], expected[:LAST], rtol=1e-5)
+    np.testing.assert_allclose(losses[LAST], expected[LAST], rtol=LAST_LOSS_TOLERANCE[kernels])
 
 
 def test_every_recorded_variable_is_one_of_ours(recorded, run):

@@ -21,6 +21,7 @@ def test_an_update_is_the_same_with_and_without(
         "image": tf.constant(random.uniform(0, 255, (8, *state.model.input_shape[1:])), tf.float32),
         "label": tf.constant(random.randint(0, 10, 8), tf.int32),
     }
+    dataset = tf.data.Dataset.from_tensors(batch).repeat()
     found = []
     for rematerialise in (False, True):
         for name, variable in state.named_variables().items():
@@ -32,7 +33,6 @@ def test_an_update_is_the_same_with_and_without(
             rematerialise=rematerialise,
         )
         step = TrainStep(state, options, strategy)
-        dataset = tf.data.Dataset.from_tensors(batch).repeat()
         losses = step(iter(strategy.distribute_datasets_from_function(lambda _: dataset)), 2)
         found.append(
             (losses, {name: value.numpy() for name, value in state.named_variables().items()})

@@ -1,0 +1,158 @@
+"""What scaling did to a network, for people: the table of scripts/scale.py, and B1-B7 explained."""
+
+from collections.abc import Sequence
+
+from efficientnet_tf.models.compound import (
+    Coefficients,
+    Factors,
+    Scaled,
+    compound,
+    nearest_phi,
+    scale,
+)
+from efficientnet_tf.models.networks import find_network
+from efficientnet_tf.models.operations import Counts
+from efficientnet_tf.models.staged import Network
+from efficientnet_tf.models.variants import VARIANTS, Variant
+
+BASELINE = "efficientnet-b0"
+_PUBLISHED = tuple(f"efficientnet-b{number}" for number in range(1, 8))
+_HEADER = ("", "baseline", "formula", "built", "ratio")
+
+
+def scale_lines(baseline: Scaled, scaled: Scaled, classes: int) -> list[str]:
+    """Depth, width, resolution before and after rounding, and the costs, beside the baseline.
+
+    Args:
+        baseline: the network with factors of 1.
+    """
+    factors, one, other = scaled.factors, baseline.network, scaled.network
+    filters = [_widest(network, classes) for network in (one, other)]
+    rows = [
+        _HEADER,
+        _row("depth, blocks", one.num_blocks, factors.depth, other.num_blocks, ".1f"),
+        _row("width, widest map's filters", filters[0], factors.width, filters[1], ".1f"),
+        _row("resolution, pixels", one.resolution, factors.resolution, other.resolution, ".1f"),
+        *_cost_rows(baseline.counts, scaled),
+    ]
+    return _aligned(rows)
+
+
+def _row(name: str, before: int, factor: float, after: int, digits: str) -> tuple[str, ...]:
+    formula = f"{before:,} x {factor:.3f} = {before * factor:,{digits}}"
+    return name, f"{before:,}", formula, f"{after:,}", f"{after / before:.3f}"
+
+
+def _cost_rows(before: Counts, scaled: Scaled) -> list[tuple[str, ...]]:
+    after, factors = scaled.counts, scaled.factors
+    growth = factors.depth * factors.width**2 * factors.resolution**2
+    doubled = f"2^phi = {2.0**scaled.phi:.3f}, " if scaled.phi is not None else ""
+    rows = []
+    for name, unit, scale_of_unit, values, rule in (
+        (
+            "params",
+            "M",
+            1e6,
+            (before.trainable_params, after.trainable_params),
+            f"d w^2 = {factors.depth * factors.width**2:.3f}",
+        ),
+        (
+            "multiply-adds",
+            "M",
+            1e6,
+            (before.multiply_adds, after.multiply_adds),
+            f"{doubled}d w^2 r^2 = {growth:.3f}",
+        ),
+        (
+            "activations of an image",
+            "MB",
+            1e6,
+            (before.activation_bytes, after.activation_bytes),
+            f"d w r^2 = {factors.depth * factors.width * factors.resolution**2:.3f}",
+        ),
+    ):
+        numbers = [f"{value / scale_of_unit:,.2f} {unit}" for value in values]
+        rows.append((name, numbers[0], rule, numbers[1], f"{values[1] / values[0]:.3f}"))
+    return rows
+
+
+def _widest(network: Network, classes: int) -> int:
+    """Filters of the last map before the classifier: what the width factor is best seen by."""
+    maps = [one for one in network.operations(classes) if len(one.output_shape) == 3]
+    return maps[-1].filters
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def factors_of(variant: Variant) -> Factors:
+    """By what a published variant of B0 is deeper, wider and finer than B0."""
+    base = VARIANTS[BASELINE]
+    return Factors(
+        variant.depth_coefficient / base.depth_coefficient,
+        variant.width_coefficient / base.width_coefficient,
+        variant.resolution / base.resolution,
+    )
+
+
+def nearest_published(phi: float, coefficients: Coefficients) -> Variant:
+    """The one of B1 to B7 whose phi is nearest."""
+    return min(
+        (VARIANTS[name] for name in _PUBLISHED),
+        key=lambda variant: abs(nearest_phi(factors_of(variant), coefficients) - phi),
+    )
+
+
+def published_lines(coefficients: Coefficients) -> list[str]:
+    """B1 to B7: what the release has, what the formula gives at the nearest phi, and why."""
+    rows: list[tuple[str, ...]] = [
+        ("", "phi", "depth", "width", "resolution", "blocks", "params, M", "multiply-adds, M")
+    ]
+    reasons = []
+    baseline = find_network(BASELINE)
+    for name in _PUBLISHED:
+        variant = VARIANTS[name]
+        own = factors_of(variant)
+        # To a half, for the release has phi of half steps (B1: 0.5); the rest is hand-rounding.
+        phi = round(2 * nearest_phi(own, coefficients)) / 2
+        published = scale(baseline, own)
+        formula = scale(baseline, compound(phi, coefficients), phi=phi)
+        rows.append(_published_row(f"{name} published", f"{phi:g}", published))
+        rows.append(_published_row("  by formula", f"{phi:g}", formula))
+        reasons.append(_reason(name, published, formula))
+    return [*_aligned(rows), "", *reasons]
+
+
+def _published_row(name: str, phi: str, scaled: Scaled) -> tuple[str, ...]:
+    factors, counts = scaled.factors, scaled.counts
+    return (
+        name,
+        phi,
+        f"{factors.depth:.3f}",
+        f"{factors.width:.3f}",
+        f"{scaled.network.resolution}",
+        f"{scaled.network.num_blocks}",
+        f"{counts.trainable_params / 1e6:.2f}",
+        f"{counts.multiply_adds / 1e6:,.0f}",
+    )
+
+
+def _reason(name: str, published: Scaled, formula: Scaled) -> str:
+    """Which of the three dimensions makes up the difference in multiply-adds."""
+    parts = []
+    for dimension, power in (("depth", 1), ("width", 2), ("resolution", 2)):
+        ratio = getattr(published.factors, dimension) / getattr(formula.factors, dimension)
+        parts.append(f"{dimension} {100 * (ratio**power - 1):+.0f} %")
+    total = published.counts.multiply_adds / formula.counts.multiply_adds
+    return (
+        f"{name}: {100 * (total - 1):+.0f} % multiply-adds against the formula; its hand-rounded "
+        f"{', '.join(parts)}; the rest is rounding of layers and filters."
+    )
