@@ -73,6 +73,8 @@ LAYERS = (
         "models/engine",
         "models/initializers",
         "models/layers",
+        "models/layer_calls",
+        "models/multiply_adds",
         "models/efficientnet",
         "models/keras_maker",
         "models/staged",
@@ -84,6 +86,7 @@ LAYERS = (
         "models/scale_table",
         "models/registry",
         "models/profile",
+        "models/profile_table",
     ),
     (
         "optim/__init__",
