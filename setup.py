@@ -40,6 +40,13 @@ setup(
             f"{name}; {_TPU_COMPILER}"
             for name in ("jax==0.10.2", "jaxlib==0.10.2", "libtpu==0.0.51")
         ],
-        "test": ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff==0.17.5", "mypy==2.4.1"],
+        "plots": ["matplotlib>=3.8"],
+        "test": [
+            "matplotlib>=3.8",
+            "pytest>=8,<10",
+            "pytest-xdist>=3.5,<4",
+            "ruff==0.17.5",
+            "mypy==2.4.1",
+        ],
     },
 )

@@ -1,0 +1,40 @@
+"""Makes the paper's tables and figures again: its numbers, ours beside them, and the difference.
+
+python scripts/reproduce.py table3 table7
+python scripts/reproduce.py all --output_dir=runs/reproduce --results=runs/digits/results.jsonl
+
+Names: table1 table2 table3 table7 figure1 figure3 figure4 figure5 figure8, or all. Tables become
+Markdown and CSV, figures PNG, SVG and the CSV of their points; figures need matplotlib. table2,
+figure1 and figure5 build networks of keras.applications: half a minute. --results may be given
+several times; docs/scaling.md says what is in such a file.
+Exit code 0: fine. 1: a file could not be written. 2: wrong use.
+"""
+
+import sys
+
+from absl import app, flags
+
+from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.reproduce.products import BUILDS_KERAS, chosen, reproduce
+from efficientnet_tf.startup import start_tensorflow
+
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/reproduce", "where the files are written")
+_RESULTS = flags.DEFINE_multi_string("results", [], "JSON lines of runs of ours; may be repeated")
+
+
+def main(argv: list[str]) -> None:
+    try:
+        if set(chosen(argv[1:])) & set(BUILDS_KERAS):
+            start_tensorflow()
+        for text in reproduce(argv[1:], _OUTPUT_DIR.value, _RESULTS.value):
+            print(text, flush=True)
+    except OSError as error:
+        print(f"error: {_OUTPUT_DIR.value}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except (UsageError, RunError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+if __name__ == "__main__":
+    app.run(main)
