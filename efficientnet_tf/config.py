@@ -10,11 +10,12 @@ refused.
 """
 
 import dataclasses
+import functools
 import math
 import operator
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from efficientnet_tf.errors import UsageError, nearest
@@ -215,6 +216,28 @@ def fields(section: Any, prefix: str = "") -> Iterator[tuple[str, dataclasses.Fi
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
     """Dotted names to plain values, in the order of the declarations."""
     return {name: value for name, _, value in fields(config)}
+
+
+def from_dict(values: Mapping[str, Any]) -> ExperimentConfig:
+    """The finished configuration of dotted names and values; fields left out keep their default.
+
+    Lists become tuples, for JSON has none.
+
+    Raises:
+        UsageError: a name is no field, or `finish` refuses a value.
+    """
+    config = ExperimentConfig()
+    for name, value in values.items():
+        check_name(name)
+        *sections, field = name.split(".")
+        section = functools.reduce(getattr, sections, config)
+        setattr(section, field, tuple(value) if isinstance(value, list) else value)
+    return finish(config)
+
+
+def with_fields(config: ExperimentConfig, changes: Mapping[str, Any]) -> ExperimentConfig:
+    """A finished copy with other values in some fields (dotted names)."""
+    return from_dict({**to_dict(config), **changes})
 
 
 def differences(config: ExperimentConfig, stored: dict[str, Any]) -> list[str]:

@@ -107,7 +107,10 @@ def go_on(network: ScalableNetwork, scaled: Scaled, rest: list[str]) -> int:
             scaled.network.build(classes=classes).save(_SAVE.value)
         except OSError as error:
             raise UsageError(f"--save_model: {_SAVE.value} cannot be written: {error}.") from error
-        print(f"saved: {_SAVE.value}")
+        print(
+            f"saved: {_SAVE.value} (before keras.saving.load_model: import "
+            "efficientnet_tf.models.layers)"
+        )
     if _TRAIN.value:
         from efficientnet_tf import cli
 

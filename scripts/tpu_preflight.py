@@ -156,7 +156,7 @@ def run(argv: Sequence[str]) -> bool:
         print_table(values, config, targets)
         return True
     start_tensorflow()
-    from efficientnet_tf.tpu import preflight, programs
+    from efficientnet_tf.tpu import preflight
 
     level = "full" if values.full else "fast"
     if values.find_max_batch:
@@ -167,7 +167,7 @@ def run(argv: Sequence[str]) -> bool:
     functions = chosen(values, "functions", preflight.FUNCTIONS)
     batch = number(values, "global_batch_size")
     if batch is not None:
-        config = programs.with_fields(config, {"train.global_batch_size": batch})
+        config = config_lib.with_fields(config, {"train.global_batch_size": batch})
     serving = number(values, "serving_batch_size") or 1
     return preflight.check(config, targets[0], functions, level, serving)
 

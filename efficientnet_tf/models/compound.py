@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.models.operations import Counts, count
 from efficientnet_tf.models.staged import Network, ScalableNetwork
+from efficientnet_tf.models.variants import VARIANTS
 
 TARGETS = ("multiply_adds", "params", "memory")
 DIMENSIONS = ("depth", "width", "resolution")
@@ -216,11 +217,12 @@ def nearest_phi(found: Factors, coefficients: Coefficients) -> float:
 def model_fields(baseline: ScalableNetwork, scaled: Scaled) -> dict[str, float | int]:
     """The fields of config.ModelConfig that make main.py train the scaled network.
 
-    A variant's own coefficients are replaced there, so they are in the numbers here.
+    The own coefficients of a published variant are replaced there, so they are in the numbers here;
+    those of a variant in a user's file are multiplied.
     """
     variant = getattr(baseline, "variant", None)
     own = (1.0, 1.0)
-    if variant is not None:
+    if variant is not None and variant is VARIANTS.get(variant.name):
         own = (variant.depth_coefficient, variant.width_coefficient)
     return {
         "depth_coefficient": own[0] * scaled.factors.depth,

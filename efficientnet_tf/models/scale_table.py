@@ -47,7 +47,7 @@ def _cost_rows(before: Counts, scaled: Scaled) -> list[tuple[str, ...]]:
     after, factors = scaled.counts, scaled.factors
     growth = factors.depth * factors.width**2 * factors.resolution**2
     doubled = f"2^phi = {2.0**scaled.phi:.3f}, " if scaled.phi is not None else ""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, unit, scale_of_unit, values, rule in (
         (
             "params",

@@ -164,7 +164,7 @@ def find_max_batch(
             if experiment is None:
                 if rows and _is_done(rows, target):
                     break
-                start = programs.with_fields(config, {"train.global_batch_size": replicas})
+                start = config_lib.with_fields(config, {"train.global_batch_size": replicas})
                 experiment = programs.build(start, target)
             batch = _next(experiment, rows, target)
             if batch is None:

@@ -5,7 +5,6 @@ TPU is made up. The shapes and types of the batches are those of the input pipel
 """
 
 import tempfile
-from typing import Any
 
 import tensorflow as tf
 
@@ -20,20 +19,6 @@ from efficientnet_tf.tpu.targets import Target
 _CLASSES = 1000
 
 
-def with_fields(
-    config: config_lib.ExperimentConfig, changes: dict[str, Any]
-) -> config_lib.ExperimentConfig:
-    """A finished copy of the configuration with other values in some fields (dotted names)."""
-    copy = config_lib.ExperimentConfig()
-    for name, value in {**config_lib.to_dict(config), **changes}.items():
-        section: Any = copy
-        *sections, field = name.split(".")
-        for each in sections:
-            section = getattr(section, each)
-        setattr(section, field, value)
-    return config_lib.finish(copy)
-
-
 def without_files(config: config_lib.ExperimentConfig) -> config_lib.ExperimentConfig:
     """The same experiment on made-up images, if the data set's files are not at hand.
 
@@ -43,7 +28,7 @@ def without_files(config: config_lib.ExperimentConfig) -> config_lib.ExperimentC
     if data.data_dir is not None or data.source not in ("imagenet", "tfrecord"):
         return config
     classes = data.num_classes or _CLASSES
-    return with_fields(config, {"data.source": "synthetic", "data.num_classes": classes})
+    return config_lib.with_fields(config, {"data.source": "synthetic", "data.num_classes": classes})
 
 
 def build(config: config_lib.ExperimentConfig, target: Target) -> Experiment:
@@ -62,7 +47,7 @@ def build(config: config_lib.ExperimentConfig, target: Target) -> Experiment:
 def set_batch_size(experiment: Experiment, global_batch_size: int) -> None:
     """Another batch for `train_trace` and `eval_trace`, without building the model again."""
     changes = {"train.global_batch_size": global_batch_size, "train.eval_batch_size": 0}
-    experiment.config = with_fields(experiment.config, changes)
+    experiment.config = config_lib.with_fields(experiment.config, changes)
 
 
 def train_trace(experiment: Experiment) -> Trace:

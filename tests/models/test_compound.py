@@ -99,6 +99,18 @@ def test_the_fields_of_the_configuration_make_the_same_network() -> None:
         assert count(again.operations(baseline.classes)) == scaled.counts
 
 
+def test_they_do_so_for_a_variant_of_the_users_own(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(
+        "from efficientnet_tf.models.variants import Variant\n"
+        'OWN = Variant("own", 0.5, 1.5, 64, 0.2, ("r2_k3_s22_e4_i32_o24_se0.25",))\n'
+    )
+    baseline = find_network(f"{path}:OWN")
+    scaled = scale(baseline, Factors(2.0, 1.5, 1.25))
+    again = configured(f"{path}:OWN", **model_fields(baseline, scaled))
+    assert count(again.operations(baseline.classes)) == scaled.counts
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

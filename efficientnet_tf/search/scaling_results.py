@@ -1,0 +1,125 @@
+"""results.jsonl of the scaling searches: a row for each training, as `reproduce.py` reads them.
+
+The proxy has a results.jsonl of its own, in the folder `PROXY` below: that one is what trainings
+are resumed from, this one is written anew from it.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from efficientnet_tf.config import ExperimentConfig
+from efficientnet_tf.errors import RunError
+from efficientnet_tf.models.compound import Scaled
+from efficientnet_tf.search.results import RESULTS, Result, mean_and_spread
+
+PROXY = "proxy"
+# Degrees of freedom: Student's t that 2.5 % exceed; between two the smaller number counts.
+_STUDENT = {
+    1: 12.706,
+    2: 4.303,
+    3: 3.182,
+    4: 2.776,
+    5: 2.571,
+    6: 2.447,
+    7: 2.365,
+    8: 2.306,
+    9: 2.262,
+    10: 2.228,
+    15: 2.131,
+    20: 2.086,
+    30: 2.042,
+    60: 2.000,
+}
+
+
+def task_of(config: ExperimentConfig) -> str:
+    """Data set and budget in words: only rows that agree in them may be compared."""
+    source = config.data.source
+    if source in ("folder", "csv", "tfrecord") and config.data.data_dir:
+        source += f" {Path(config.data.data_dir).name}"
+    return f"{source}, {config.train.epochs:g} epochs"
+
+
+def fields(model: str, what: str, scaled: Scaled, row: Result, **more: Any) -> dict[str, Any]:
+    """A row: depth and width as factors of the baseline, resolution in pixels, top1 in [0, 1].
+
+    Args:
+        model: name of the baseline.
+        what: of `task_of`.
+        more: fields of one of the searches.
+    """
+    return {
+        "model": model,
+        "what": what,
+        "depth": scaled.factors.depth,
+        "width": scaled.factors.width,
+        "resolution": scaled.network.resolution,
+        "multiply_adds": row.multiply_adds,
+        "params": row.params,
+        "seed": row.seed,
+        "top1": row.top1,
+        **more,
+    }
+
+
+def write(folder: str, rows: Iterable[dict[str, Any]]) -> str:
+    """Writes results.jsonl by rename; its path.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    path = os.path.join(folder, RESULTS)
+    temporary = f"{path}.tmp{os.getpid()}"
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RunError(
+            f"{path} could not be written: {error.strerror}. Make room or check the folder, then "
+            "start the same command again: nothing is trained twice."
+        ) from error
+    return path
+
+
+def difference(ours: Sequence[Result], theirs: Sequence[Result]) -> str:
+    """Mean top-1 of ours minus theirs in words, and whether the seeds alone could explain it.
+
+    Welch's interval: spreads may differ, and few seeds make it wide. It knows of seeds only: other
+    data, another budget or learning rate may decide otherwise.
+    """
+    (mean, spread), (other_mean, other_spread) = (
+        mean_and_spread([row.top1 for row in rows]) for rows in (ours, theirs)
+    )
+    points = 100 * (mean - other_mean)
+    if spread is None or other_spread is None:
+        return f"{points:+.2f} points; one seed says nothing about chance"
+    half = 100 * _half_interval(spread, len(ours), other_spread, len(theirs))
+    judged = "beyond" if abs(points) > half else "within"
+    return f"{points:+.2f} points, 95 % interval +-{half:.2f}: {judged} what seeds alone make"
+
+
+def _half_interval(spread: float, count: int, other_spread: float, other_count: int) -> float:
+    """Half of Welch's 95 % interval of a difference of means, from standard deviations."""
+    one, other = spread**2 / count, other_spread**2 / other_count
+    if one + other == 0:
+        return 0.0
+    freedom = (one + other) ** 2 / (one**2 / (count - 1) + other**2 / (other_count - 1))
+    below = max(known for known in _STUDENT if known <= freedom + 1e-9)
+    return _STUDENT[below] * math.sqrt(one + other)
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """Lines of a table: the first column to the left, others to the right."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if column == 0 else text.rjust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    )

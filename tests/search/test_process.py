@@ -1,0 +1,165 @@
+"""The process of a candidate: killed, stopped, crashed, orphaned; and resumed by the next one."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf.search import process
+
+DEVICE = {"tpu": None, "tpu_zone": None, "tpu_project": None}
+TINY = {
+    **config_lib.to_dict(config_lib.ExperimentConfig()),
+    "model.resolution": 16,
+    "model.blocks_args": ["r1_k3_s22_e1_i32_o16"],
+    "data.source": "digits",
+    "data.eval_crop": "none",
+    "train.global_batch_size": 64,
+    "train.epochs": 100.0,
+    "train.steps_per_loop": 2,
+    "train.checkpoint_every_epochs": 0.2,
+    "train.eval_every_epochs": 0.0,
+}
+
+
+def in_background(
+    monkeypatch: pytest.MonkeyPatch, run: Path
+) -> tuple[subprocess.Popen, Callable[[], Any]]:
+    """Starts train_in_process; the child, and a function that waits for the result."""
+    started: list[subprocess.Popen] = []
+
+    class Noted(subprocess.Popen):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    monkeypatch.setattr(process.subprocess, "Popen", Noted)
+    results: list[dict[str, Any]] = []
+    job = {"config": TINY, **DEVICE}
+    thread = threading.Thread(target=lambda: results.append(process.train_in_process(job, run)))
+    thread.start()
+    while not started:
+        time.sleep(0.01)
+
+    def result() -> dict[str, Any]:
+        thread.join(timeout=120)
+        return results[0]
+
+    return started[0], result
+
+
+def wait_for_a_checkpoint(run: Path) -> None:
+    """Until there is one, or another one than now."""
+    newest = run / "checkpoints" / "checkpoint"  # what makes the files beside it count
+
+    def written() -> str:
+        return newest.read_text() if newest.exists() else ""
+
+    before, deadline = written(), time.monotonic() + 100
+    while written() == before:
+        assert time.monotonic() < deadline, (run / "log.txt").read_text()
+        time.sleep(0.005)
+
+
+def test_killed_in_training_then_resumed_then_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    running, result = in_background(monkeypatch, run)
+    wait_for_a_checkpoint(run)
+    running.kill()
+    killed = result()
+    assert list(killed) == ["error"]
+    assert killed["error"].startswith("killed by SIGKILL (out of memory?): ")
+
+    running, result = in_background(monkeypatch, run)
+    wait_for_a_checkpoint(run)
+    running.terminate()
+    assert result() == {"stopped": True}
+    log = (run / "log.txt").read_text()
+    assert "resumed at step" in log
+    assert "stopped by SIGTERM at step" in log
+
+
+def test_killed_before_it_said_anything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    running, result = in_background(monkeypatch, tmp_path / "run")
+    running.kill()
+    assert result() == {"error": "killed by SIGKILL (out of memory?): no output"}
+    running, result = in_background(monkeypatch, tmp_path / "other")
+    running.terminate()
+    assert result() == {"stopped": True}, "before it can save, too"
+
+
+def test_a_crash_has_its_last_line_as_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "absl.py").write_text("raise OSError('no absl today')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = process.train_in_process({"config": TINY, **DEVICE}, tmp_path / "run")
+    assert found == {"error": "ended with exit code 1: OSError: no absl today"}
+
+
+def test_a_wrong_configuration_is_the_reason(tmp_path: Path) -> None:
+    job = {"config": {**TINY, "model.blocks_args": ["r1_k3"]}, **DEVICE}
+    found = process.train_in_process(job, tmp_path / "run")
+    assert found["error"].startswith('block string "r1_k3": token "s" (strides) is missing')
+
+
+def test_an_old_result_is_not_taken_for_the_new_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "result.json").write_text('{"top1": 1.0}')
+    running, result = in_background(monkeypatch, run)
+    running.kill()
+    assert "error" in result()
+
+
+def test_ctrl_c_in_the_search_ends_the_child(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started = []
+
+    class Interrupted(subprocess.Popen):
+        def wait(self, timeout: float | None = None) -> int:
+            if not started:
+                started.append(self)
+                raise KeyboardInterrupt
+            return super().wait(timeout)
+
+    monkeypatch.setattr(process.subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        process.train_in_process({"config": TINY, **DEVICE}, tmp_path / "run")
+    assert started[0].poll() is not None
+
+
+def test_the_child_ends_when_the_search_is_gone(tmp_path: Path) -> None:
+    job = {"config": TINY, **DEVICE, "model_dir": str(tmp_path), "result": str(tmp_path / "r")}
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    orphan = subprocess.Popen(
+        [sys.executable, "-m", "efficientnet_tf.search.child", str(tmp_path / "job.json")],
+        stdin=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    assert orphan.stdin is not None
+    orphan.stdin.close()  # as the system does when the search is killed
+    assert orphan.wait(timeout=60) == 1
+    assert not os.path.exists(tmp_path / "r")
+
+
+def test_configurations_come_back_from_json_as_they_went() -> None:
+    config = config_lib.ExperimentConfig()
+    config.model.blocks_args = ("r1_k3_s11_e1_i32_o16",)
+    config.train.epochs = 3.5
+    config = config_lib.finish(config)
+    values = json.loads(json.dumps(config_lib.to_dict(config)))
+    assert config_lib.from_dict(values) == config
