@@ -221,9 +221,8 @@ def model_fields(baseline: ScalableNetwork, scaled: Scaled) -> dict[str, float |
     those of a variant in a user's file are multiplied.
     """
     variant = getattr(baseline, "variant", None)
-    own = (1.0, 1.0)
-    if variant is not None and variant is VARIANTS.get(variant.name):
-        own = (variant.depth_coefficient, variant.width_coefficient)
+    is_published = variant is not None and VARIANTS.get(baseline.name) == variant
+    own = (variant.depth_coefficient, variant.width_coefficient) if is_published else (1.0, 1.0)
     return {
         "depth_coefficient": own[0] * scaled.factors.depth,
         "width_coefficient": own[1] * scaled.factors.width,
