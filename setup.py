@@ -29,6 +29,7 @@ setup(
         "numpy>=1.26",
         "packaging>=23",
         "pillow>=10",  # picture sheets
+        "safetensors>=0.4",  # stored weights
         "scikit-learn>=1.3",  # ships the digits images of the embedded default
         "tensorboard>=2.19",
         "tqdm>=4.66",
@@ -40,7 +41,10 @@ setup(
             f"{name}; {_TPU_COMPILER}"
             for name in ("jax==0.10.2", "jaxlib==0.10.2", "libtpu==0.0.51")
         ],
+        "parquet": ["pyarrow>=15"],
         "plots": ["matplotlib>=3.8"],
+        # The libraries whose files are imported, to write some: tests without them are skipped.
+        "test-importers": ["timm>=1.0", "torch>=2.5"],
         "test": [
             "matplotlib>=3.8",
             "pytest>=8,<10",

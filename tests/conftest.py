@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import pytest
 import tensorflow as tf
+from two_blocks import TWO_BLOCKS
 
 from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.training.state import TrainState
@@ -19,9 +20,6 @@ os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 16
 )
-
-# Stem, a block without and one with a residual, head: everything the family has, in 7,000 weights.
-TWO_BLOCKS = ("r1_k3_s22_e1_i32_o16_se0.25", "r1_k3_s11_e6_i16_o16_se0.25")
 
 
 @functools.cache

@@ -24,10 +24,19 @@ are the published accuracy and the default here (trap 28: the plain ones lose up
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.importers.merge import Receipt, merge
+from efficientnet_tf.importers.input_contract import (
+    InputContract,
+    at_resolution,
+    family_contract,
+    variant_contract,
+)
+from efficientnet_tf.importers.merge import Receipt
+from efficientnet_tf.importers.weights_source import WeightsSource, merge_source
+from efficientnet_tf.models.variants import Variant
 
 _EMA = "/ExponentialMovingAverage"
 _SLOTS = ("/RMSProp", "/RMSProp_1", "/Momentum")
@@ -136,8 +145,73 @@ def _read(path: str, action: Callable[[], Any]) -> Any:
         ) from error
 
 
+def open_checkpoint(checkpoint_path: str, use_ema: bool = True) -> WeightsSource:
+    """Opens an official TF1 checkpoint.
+
+    Args:
+        checkpoint_path: prefix such as "model.ckpt-218949", or the folder that holds it.
+        use_ema: take the moving averages (the published weights) or the plain variables.
+
+    Raises:
+        UsageError: no readable checkpoint there, or no tensors of the kind asked for.
+    """
+    path, reader = _open(checkpoint_path)
+    found = reader.get_variable_to_shape_map()
+    roots = {name.split("/stem/")[0] for name in found if "/stem/conv2d/kernel" in name}
+    if len(roots) != 1:
+        raise UsageError(
+            f'checkpoint_path: "{path}" is not an official EfficientNet checkpoint: expected one '
+            f'variable "<model>/stem/conv2d/kernel", found {len(roots)}.'
+        )
+    wanted: dict[str, tuple[int, ...]] = {}
+    ignored = []
+    for name, shape in found.items():
+        plain = name.removesuffix(_EMA)
+        if name.endswith(_SLOTS) or "/" not in name or (plain != name) is not use_ema:
+            ignored.append(name)
+        else:
+            wanted[plain] = tuple(shape)
+    if not wanted:
+        kind, other = ("averaged", "False") if use_ema else ("plain", "True")
+        raise UsageError(
+            f'checkpoint_path: "{path}" holds no {kind} weights; load it with use_ema={other}.'
+        )
+    suffix = _EMA if use_ema else ""
+    root = roots.pop()
+    head = f"{root}/{_OUTSIDE['predictions']}/"
+    return WeightsSource(
+        path=path,
+        format=f"official TF1 checkpoint, {'averaged' if use_ema else 'plain'} weights",
+        files=_files(path),
+        shapes=wanted,
+        read=lambda name: _read(path, lambda: reader.get_tensor(name + suffix)),
+        names=lambda model: variable_names(model, root),
+        head=tuple(name for name in wanted if name.startswith(head)),
+        classes=wanted.get(f"{head}kernel", (0, None))[1],
+        contract=lambda variant: _contract(variant, path),
+        ignored=tuple(ignored),
+    )
+
+
+def _files(path: str) -> tuple[str, ...]:
+    import tensorflow as tf
+
+    return (f"{path}.index", *sorted(tf.io.gfile.glob(f"{path}.data-*")))
+
+
+def _contract(variant: Variant, path: str) -> InputContract:
+    """By the names of the published folders: no file says how its images were normalised."""
+    names = " ".join(Path(path).absolute().parts[-3:]).lower()
+    resolution = 475 if "l2_475" in names else variant.resolution
+    if "advprop" in names:
+        return family_contract("advprop", resolution)
+    return at_resolution(variant_contract(variant), resolution)
+
+
 def load_weights(model: Any, checkpoint_path: str, use_ema: bool = True) -> Receipt:
     """Loads an official TF1 checkpoint into a model, all of it or nothing.
+
+    The input normalisation of the model stays as it is; scripts/import_weights.py sets it.
 
     Args:
         model: made by `create_model` with the same name, coefficients and classes.
@@ -151,32 +225,4 @@ def load_weights(model: Any, checkpoint_path: str, use_ema: bool = True) -> Rece
         UsageError: no readable checkpoint there, no tensors of the kind asked for, or names and
             shapes do not fit the model exactly.
     """
-    path, reader = _open(checkpoint_path)
-    found = reader.get_variable_to_shape_map()
-    roots = {name.split("/stem/")[0] for name in found if "/stem/conv2d/kernel" in name}
-    if len(roots) != 1:
-        raise UsageError(
-            f'checkpoint_path: "{path}" is not an official EfficientNet checkpoint: expected one '
-            f'variable "<model>/stem/conv2d/kernel", found {len(roots)}.'
-        )
-    wanted, ignored = {}, []
-    for name, shape in found.items():
-        plain = name.removesuffix(_EMA)
-        if name.endswith(_SLOTS) or "/" not in name or (plain != name) is not use_ema:
-            ignored.append(name)
-        else:
-            wanted[plain] = shape
-    if not wanted:
-        kind, other = ("averaged", "False") if use_ema else ("plain", "True")
-        raise UsageError(
-            f'checkpoint_path: "{path}" holds no {kind} weights; load it with use_ema={other}.'
-        )
-    suffix = _EMA if use_ema else ""
-    return merge(
-        model,
-        variable_names(model, roots.pop()),
-        wanted,
-        lambda name: _read(path, lambda: reader.get_tensor(name + suffix)),
-        source=path,
-        ignored=ignored,
-    )
+    return merge_source(model, open_checkpoint(checkpoint_path, use_ema))

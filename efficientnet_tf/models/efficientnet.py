@@ -146,11 +146,13 @@ def check_arguments(classes: Any, pooling: Any, weights: Any) -> None:
         raise UsageError(f"classes must be a whole number of at least 1, received {classes!r}.")
     if pooling not in (None, "avg", "max"):
         raise UsageError(f'pooling must be None, "avg" or "max", received {pooling!r}.')
-    if weights is not None and not str(weights).endswith(".weights.h5"):
+    files = (".safetensors", ".weights.h5")
+    if weights not in (None, "imagenet") and not str(weights).endswith(files):
         raise UsageError(
-            "weights must be None or the path of a .weights.h5 file saved from this model, "
-            f"received {weights!r}. There are no weights to download yet; official TF1 checkpoints "
-            "are read by efficientnet_tf.importers.tf1_checkpoint.load_weights."
+            'weights must be None, "imagenet" (those that keras.applications fetches), the path of '
+            "a .safetensors file of scripts/import_weights.py, or of a .weights.h5 file saved from "
+            f"this model, received {weights!r}. Official TF1 checkpoints, files of Keras and of "
+            "timm are imported by scripts/import_weights.py."
         )
 
 
@@ -208,6 +210,7 @@ def build(
         dropout_rate=architecture.dropout_rate,
         dtype=dtype,
         name=name or architecture.name,
+        known_as=architecture.name,
     )
 
 
@@ -224,8 +227,14 @@ def classifier(
     dropout_rate: float,
     dtype: Any,
     name: str,
+    known_as: str,
 ) -> keras.Model:
-    """The model that ends in the map x: pooling, dropout and classifier, and stored weights."""
+    """The model that ends in the map x: pooling, dropout and classifier, and stored weights.
+
+    Args:
+        name: of the Keras model.
+        known_as: name of the network, as stored weights know it.
+    """
     if include_top or pooling == "avg":
         x = keras.layers.GlobalAveragePooling2D(dtype=dtype, name="pooled_features")(x)
     elif pooling == "max":
@@ -246,11 +255,22 @@ def classifier(
         inputs = sources[0] if len(sources) == 1 else sources  # a list would warn at every call
     model = keras.Model(inputs, x, name=name)
     if weights is not None:
-        _load(model, weights)
+        _load(model, weights, known_as)
     return model
 
 
-def _load(model: keras.Model, weights: str) -> None:
+def _load(model: keras.Model, weights: str, known_as: str) -> None:
+    # Later: most models are built without weights.
+    if weights == "imagenet":
+        from efficientnet_tf.importers import imagenet
+
+        imagenet.load(model, known_as)
+        return
+    if str(weights).endswith(".safetensors"):
+        from efficientnet_tf.importers import weights_file
+
+        weights_file.load_into(model, weights, name=known_as)
+        return
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Keras warns of what it then raises
@@ -346,7 +366,8 @@ def _constructor(name: str, function_name: str) -> Any:
 
     Args:
         include_top: whether pooling, dropout and classifier follow the last convolution.
-        weights: None for random weights, or the path of a `.weights.h5` file.
+        weights: None for random weights, "imagenet", or the path of a `.safetensors` file of
+            scripts/import_weights.py or of a `.weights.h5` file.
         input_tensor: Keras tensor to use as image input.
         input_shape: (height, width, 3); either side may be None.
         pooling: without top: None for the feature map, "avg" or "max" for a vector.

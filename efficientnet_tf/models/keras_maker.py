@@ -119,6 +119,7 @@ def build(
     mean: Sequence[float],
     std: Sequence[float],
     dropout_rate: float,
+    known_as: str,
     classes: int,
     include_top: bool = True,
     weights: str | None = None,
@@ -136,6 +137,7 @@ def build(
         operations: what it makes, as a `Tally` counted it.
         mean, std: of the input normalisation.
         dropout_rate: before the classifier.
+        known_as: name of the network, as stored weights know it.
     """
     check_arguments(classes, pooling, weights)
     inputs = image_input(input_tensor, input_shape, resolution)
@@ -165,4 +167,5 @@ def build(
         dropout_rate=dropout_rate,
         dtype=dtype,
         name=name,
+        known_as=known_as,
     )

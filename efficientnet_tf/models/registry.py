@@ -44,7 +44,9 @@ def create_model(
         classes: outputs of the classifier; None for those of the published checkpoints.
         classifier_activation: "softmax", or None for logits.
         include_top: whether pooling, dropout and classifier follow the last convolution.
-        weights: None for random weights, or the path of a `.weights.h5` file.
+        weights: None for random weights; "imagenet" for those that keras.applications fetches
+            (B0-B7); the path of a `.safetensors` file of scripts/import_weights.py (its input
+            normalisation is taken, too) or of a `.weights.h5` file.
         input_tensor: Keras tensor to use as image input.
         input_shape: (height, width, 3); either side may be None. Default: the resolution.
         pooling: without top: None for the feature map, "avg" or "max" for a vector.

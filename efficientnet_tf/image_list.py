@@ -1,0 +1,89 @@
+"""Which image files are meant: files, folders, patterns and a list on standard input.
+
+The order is that of the arguments; within a folder or a pattern it is alphabetical. Nothing here
+needs TensorFlow, so a wrong path is answered at once.
+"""
+
+import glob
+import os
+from collections.abc import Iterable, Sequence
+
+from efficientnet_tf.errors import UsageError
+
+# Endings, in any case, of what is taken from folders and by patterns: what `data.decoding` reads.
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+STANDARD_INPUT = "-"
+_REMOTE = "://"
+_PATTERN = "*?["
+
+
+def image_paths(arguments: Sequence[str], lines: Iterable[str] = ()) -> list[str]:
+    """The image files that the arguments of a command line name.
+
+    Args:
+        arguments: each a file (of any ending), a folder (the images in it, at any depth, hidden
+            ones left out), a pattern with `*`, `?`, `[...]` or `**` (the images that match), or
+            `-` for the paths in `lines`. Paths with `://` are taken as files.
+        lines: one path on each, of standard input. Whether these files exist is not checked: a
+            long list should not fail for one file that has gone.
+
+    Raises:
+        UsageError: there are no images, a file does not exist, a pattern matches nothing.
+    """
+    if not arguments:
+        raise UsageError(
+            "no images: give files, folders or patterns, or - for a list on standard input."
+        )
+    paths: list[str] = []
+    for argument in arguments:
+        paths += _listed(lines) if argument == STANDARD_INPUT else _of(argument)
+    return paths
+
+
+def _listed(lines: Iterable[str]) -> list[str]:
+    paths = [path for path in (line.rstrip("\r\n") for line in lines) if path.strip()]
+    if not paths:
+        raise UsageError('no images: the list on standard input ("-") is empty.')
+    return paths
+
+
+def _of(argument: str) -> list[str]:
+    if _REMOTE in argument:
+        return [argument]
+    path = os.path.expanduser(argument)
+    if os.path.isfile(path):  # before patterns: a name may hold a bracket
+        return [path]
+    if os.path.isdir(path):
+        return _in_folder(path)
+    if any(sign in path for sign in _PATTERN):
+        return _matching(path)
+    raise UsageError(f'no image file or folder "{argument}".')
+
+
+def _in_folder(folder: str) -> list[str]:
+    paths = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        shown = sorted(name for name in files if not name.startswith("."))
+        paths += [os.path.join(parent, name) for name in shown if is_image(name)]
+    if not paths:
+        raise UsageError(f'no images in the folder "{folder}" (looked for {_endings()}).')
+    return paths
+
+
+def _matching(pattern: str) -> list[str]:
+    found = sorted(glob.glob(pattern, recursive=True))
+    paths = [path for path in found if is_image(path) and os.path.isfile(path)]
+    if not paths:
+        others = f", only {len(found)} other files or folders" if found else ""
+        raise UsageError(f'no images match "{pattern}" (looked for {_endings()}){others}.')
+    return paths
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name ends as an image's does."""
+    return os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def _endings() -> str:
+    return ", ".join(EXTENSIONS)

@@ -1,0 +1,121 @@
+"""What every importer hands over: named arrays in our layouts, and how to name our variables.
+
+Layouts are Keras': kernels [height, width, in, out], depthwise [height, width, channels, 1],
+dense [in, out]; all read as float32.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from efficientnet_tf.errors import UsageError
+from efficientnet_tf.importers.input_contract import InputContract
+from efficientnet_tf.importers.merge import Receipt, merge
+from efficientnet_tf.models.variants import Variant
+
+HEAD = "predictions/"  # how paths of our classifier start
+_CHUNK = 2**22  # bytes
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """An opened file of weights.
+
+    Attributes:
+        path: for messages and the receipt.
+        format: what it is, in words.
+        files: all files that hold it.
+        shapes: name in the source -> shape, in our layout; the network's weights alone.
+        read: array of a name, in our layout, float32.
+        names: (our model) -> {path of each of its variables: name in the source}.
+        head: the names of the classifier; empty if there is none.
+        classes: of that classifier.
+        contract: what the source says of its input for a variant of ours.
+        ignored: names in the source that are no weights of the network.
+        class_names: if the source has them.
+        notes: what the user should know; printed with the receipt.
+    """
+
+    path: str
+    format: str
+    files: tuple[str, ...]
+    shapes: Mapping[str, tuple[int, ...]]
+    read: Callable[[str], np.ndarray]
+    names: Callable[[Any], dict[str, str]]
+    head: tuple[str, ...]
+    classes: int | None
+    contract: Callable[[Variant], InputContract]
+    ignored: tuple[str, ...] = ()
+    class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def merge_source(model: Any, source: WeightsSource, new_head: bool = False) -> Receipt:
+    """Loads a source into `model`, all of it or nothing.
+
+    Args:
+        model: made by `create_model`.
+        source: of any importer.
+        new_head: the classifier of `model` stays as it is; one in the source is left over.
+
+    Raises:
+        UsageError: names or shapes do not fit exactly.
+    """
+    names = source.names(model)
+    if new_head:
+        names = {path: name for path, name in names.items() if not path.startswith(HEAD)}
+    return merge(
+        model,
+        names,
+        source.shapes,
+        source.read,
+        source=source.path,
+        ignored=source.ignored,
+        left_over=source.head if new_head else (),
+    )
+
+
+def checksum(files: Sequence[str]) -> str:
+    """sha256 over the contents of files, in the order given."""
+    digest = hashlib.sha256()
+    for file in files:
+        with _opened(file) as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _opened(file: str) -> Any:
+    if "://" not in file:
+        return open(file, "rb")
+    import tensorflow as tf
+
+    return tf.io.gfile.GFile(file, "rb")
+
+
+def check_file(path: str) -> str:
+    """The path, if there is a file that can be read.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not Path(path).is_file():
+        raise UsageError(f'--from: there is no file "{path}".')
+    return path
+
+
+@contextmanager
+def reading(path: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turns what a library raises for a damaged file into a UsageError that names it."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except errors as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        raise UsageError(f'--from: "{path}" cannot be read: {reason}. Copy it again.') from error

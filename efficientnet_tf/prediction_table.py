@@ -1,0 +1,192 @@
+"""What was predicted, as rows, and the files they are written to: CSV, JSON, JSON lines, Parquet.
+
+CSV and Parquet have the columns path, error and, for each rank, class_1, name_1, probability_1 and
+so on. JSON has a list of objects {"path", "predictions": [{"class", "name", "probability"}]} or
+{"path", "error"}; JSON lines has one such object on each line. An image that could not be used
+keeps its row, with the reason in `error`.
+"""
+
+import csv
+import importlib.util
+import io
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from efficientnet_tf.errors import RunError, UsageError, nearest
+
+_TEMPORARY = ".tmp"
+_DIGITS = 7  # significant, of float32
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The best classes of one image, best first; `names` are class numbers if none are known."""
+
+    path: str
+    classes: tuple[int, ...]
+    names: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """An image that could not be read or decoded, and why."""
+
+    path: str
+    reason: str
+
+
+Outcome = Prediction | Unusable
+
+
+def best(outcome: Outcome, top: int) -> Outcome:
+    """With no more than the first `top` classes."""
+    if isinstance(outcome, Unusable):
+        return outcome
+    return Prediction(
+        outcome.path, outcome.classes[:top], outcome.names[:top], outcome.probabilities[:top]
+    )
+
+
+def shown_path(path: str) -> str:
+    """As text that can be written: bytes of a file's name that are not UTF-8 become \\xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _objects(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for outcome in outcomes:
+        path = shown_path(outcome.path)
+        if isinstance(outcome, Unusable):
+            found.append({"path": path, "error": outcome.reason})
+            continue
+        ranks = zip(outcome.classes, outcome.names, outcome.probabilities, strict=True)
+        predictions = [
+            {"class": number, "name": name, "probability": _short(probability)}
+            for number, name, probability in ranks
+        ]
+        found.append({"path": path, "predictions": predictions})
+    return found
+
+
+def _short(probability: float) -> float:
+    return float(f"{probability:.{_DIGITS}g}")
+
+
+def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
+    """All columns in order, None where an image has no value."""
+    objects = _objects(outcomes)
+    columns: dict[str, list[Any]] = {
+        "path": [each["path"] for each in objects],
+        "error": [each.get("error") for each in objects],
+    }
+    for rank in range(max((len(each.get("predictions", ())) for each in objects), default=0)):
+        for field in ("class", "name", "probability"):
+            columns[f"{field}_{rank + 1}"] = [
+                each["predictions"][rank][field] if "predictions" in each else None
+                for each in objects
+            ]
+    return columns
+
+
+def _csv(outcomes: Sequence[Outcome]) -> bytes:
+    columns = _columns(outcomes)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return out.getvalue().encode()
+
+
+def _json(outcomes: Sequence[Outcome]) -> bytes:
+    return (json.dumps(_objects(outcomes), indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _json_lines(outcomes: Sequence[Outcome]) -> bytes:
+    lines = (json.dumps(each, ensure_ascii=False) for each in _objects(outcomes))
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _parquet(outcomes: Sequence[Outcome]) -> bytes:
+    import pyarrow
+    from pyarrow import parquet
+
+    types = {"class": pyarrow.int32(), "probability": pyarrow.float32()}
+    columns = {
+        name: pyarrow.array(values, types.get(name.split("_")[0], pyarrow.string()))
+        for name, values in _columns(outcomes).items()
+    }
+    sink = pyarrow.BufferOutputStream()
+    parquet.write_table(pyarrow.table(columns), sink)
+    return sink.getvalue().to_pybytes()
+
+
+_WRITERS: dict[str, Callable[[Sequence[Outcome]], bytes]] = {
+    ".csv": _csv,
+    ".json": _json,
+    ".jsonl": _json_lines,
+    ".parquet": _parquet,
+}
+
+
+def check_table_path(path: str) -> None:
+    """Says before anything is computed that a table could not be written.
+
+    Raises:
+        UsageError: an unknown ending, a missing package, or a place that cannot be written.
+    """
+    ending = os.path.splitext(path)[1].lower()
+    if ending not in _WRITERS:
+        raise UsageError(
+            f'--output must end in {", ".join(_WRITERS)}, received "{path}".'
+            f"{nearest(ending, _WRITERS)}"
+        )
+    if ending == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise UsageError(
+            "--output: Parquet needs the package pyarrow, which is not installed. "
+            '`pip install "efficientnet_tf[parquet]"` or `pip install pyarrow`, or write .csv.'
+        )
+    check_writable("--output", path)
+
+
+def check_writable(flag: str, path: str) -> None:
+    """Makes the folder of a file to come and tries whether files can be made there.
+
+    Raises:
+        UsageError: no.
+    """
+    try:
+        if os.path.isdir(path):
+            raise IsADirectoryError(0, "it is a folder; give the name of a file")
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(path + _TEMPORARY, "ab"):
+            pass
+        os.remove(path + _TEMPORARY)
+    except OSError as error:
+        raise UsageError(f'{flag}: "{path}" cannot be written: {error.strerror}.') from error
+
+
+def write_table(path: str, outcomes: Sequence[Outcome]) -> None:
+    """Writes the rows in their order, in the format that the ending of `path` names.
+
+    Raises:
+        RunError: writing failed; an older file is still there.
+    """
+    write_file(path, _WRITERS[os.path.splitext(path)[1].lower()](outcomes))
+
+
+def write_file(path: str, content: bytes) -> None:
+    """Writes a file so that it is either the old one or the whole new one.
+
+    Raises:
+        RunError: that failed.
+    """
+    try:
+        with open(path + _TEMPORARY, "wb") as file:
+            file.write(content)
+        os.replace(path + _TEMPORARY, path)
+    except OSError as error:
+        raise RunError(f'"{path}" could not be written: {error.strerror}.') from error

@@ -1,0 +1,181 @@
+"""Predicts the classes of images with an export, a run or a file of weights.
+
+python scripts/predict.py --model_dir=runs/flowers photos/ 'more/*.jpg'
+python scripts/predict.py --saved_model=runs/flowers/export --output=answers.csv photos/
+find . -name '*.png' | python scripts/predict.py --weights=b4.safetensors -
+python scripts/predict.py --weights=imagenet --model=efficientnet-b0 cat.jpg
+python scripts/predict.py --model_dir=runs/b0 --submission=test.txt \
+    --devkit=ILSVRC2012_devkit_t12 ILSVRC2012_test/
+
+Images: files, folders (all images in them, at any depth), patterns (quoted, `**` for any depth),
+and - for a list of paths on standard input. Results come in their order. Without --output or
+--submission they are printed, one image on a line.
+
+--submission writes what ImageNet's test server takes: a line for each image in the alphabetical
+order of file names, with the development kit's numbers of the best five classes.
+
+Exit code 0: all images predicted. 1: some could not be read, they are listed at the end (the
+others are written), or writing failed. 2: wrong use; nothing was started. 130: stopped by Ctrl-C;
+the table holds what was done.
+"""
+
+import sys
+from typing import Any
+
+from absl import flags
+
+from efficientnet_tf import imagenet_submission
+from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.image_list import image_paths
+from efficientnet_tf.prediction_table import (
+    Outcome,
+    Unusable,
+    best,
+    check_table_path,
+    check_writable,
+    shown_path,
+    write_table,
+)
+from efficientnet_tf.startup import start_tensorflow
+
+_MODEL_DIR = flags.DEFINE_string("model_dir", None, "a run of main.py: its best checkpoint")
+_SAVED_MODEL = flags.DEFINE_string("saved_model", None, "an export of main.py")
+_WEIGHTS = flags.DEFINE_string("weights", None, "a file of weights, or imagenet")
+_MODEL = flags.DEFINE_string("model", None, "with --weights: the network, if the file is silent")
+_NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "with --weights", lower_bound=1)
+_RESOLUTION = flags.DEFINE_integer("resolution", None, "side in pixels; default: the model's own")
+_CLASS_NAMES = flags.DEFINE_string("class_names", None, "a text file with one name on each line")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "images at once", lower_bound=1)
+_TOP = flags.DEFINE_integer("top", 5, "classes for each image", lower_bound=1)
+_OUTPUT = flags.DEFINE_string("output", None, "a table: .csv, .json, .jsonl or .parquet")
+_SUBMISSION = flags.DEFINE_string("submission", None, "a file for ImageNet's test server")
+_DEVKIT = flags.DEFINE_string("devkit", None, "with --submission: ImageNet's development kit")
+_LISTED = 100  # unusable images that are named
+
+
+def check_flags() -> None:
+    """Raises a UsageError for flags that do not go together, before TensorFlow is loaded."""
+    models = [flag for flag in (_MODEL_DIR, _SAVED_MODEL, _WEIGHTS) if flag.value]
+    if len(models) != 1:
+        given = " and ".join(f"--{flag.name}" for flag in models) or "none"
+        raise UsageError(
+            f"expected one of --model_dir, --saved_model and --weights, received {given}."
+        )
+    for flag in (_MODEL, _NUM_CLASSES):
+        if flag.value is not None and not _WEIGHTS.value:
+            raise UsageError(f"--{flag.name} goes with --weights; the others know it themselves.")
+    if _RESOLUTION.value is not None and _SAVED_MODEL.value:
+        raise UsageError("--resolution: the size of a SavedModel is fixed. Leave it out.")
+    if bool(_SUBMISSION.value) != bool(_DEVKIT.value):
+        raise UsageError("--submission and --devkit go together: the kit has the classes' numbers.")
+
+
+def classifier() -> Any:
+    """The model of the flags."""
+    from efficientnet_tf.data.inventory import read_class_names
+    from efficientnet_tf.predict import Classifier
+    from efficientnet_tf.trained_model import from_run, from_weights
+
+    names = read_class_names(_CLASS_NAMES.value) if _CLASS_NAMES.value else None
+    if _SAVED_MODEL.value:
+        return Classifier.of_saved_model(_SAVED_MODEL.value, names)
+    if _MODEL_DIR.value:
+        return Classifier.of_trained(
+            from_run(_MODEL_DIR.value, resolution=_RESOLUTION.value), names
+        )
+    trained = from_weights(
+        _WEIGHTS.value, _MODEL.value, classes=_NUM_CLASSES.value, resolution=_RESOLUTION.value
+    )
+    return Classifier.of_trained(trained, names)
+
+
+def line(outcome: Outcome) -> str:
+    """One image for people."""
+    if isinstance(outcome, Unusable):
+        return f"{shown_path(outcome.path)}: cannot be used"
+    answers = zip(outcome.names, outcome.probabilities, strict=True)
+    said = ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in answers)
+    return f"{shown_path(outcome.path)}: {said}"
+
+
+def predict_all(model: Any, paths: list[str]) -> tuple[list[Outcome], bool]:
+    """The outcomes, and whether all images had their turn: Ctrl-C keeps what is there."""
+    from efficientnet_tf.data.progress import progress_bar
+
+    outcomes: list[Outcome] = []
+    prints = not (_OUTPUT.value or _SUBMISSION.value)
+    top = max(_TOP.value, imagenet_submission.LABELS) if _SUBMISSION.value else _TOP.value
+    try:
+        with progress_bar(len(paths), " images", "predicting") as bar:
+            for outcome in model.predict(paths, batch_size=_BATCH_SIZE.value, top=top):
+                outcomes.append(outcome)
+                if prints:
+                    bar.write(line(outcome), file=sys.stdout)
+                bar.update()
+    except KeyboardInterrupt:
+        return outcomes, False
+    return outcomes, True
+
+
+def write(outcomes: list[Outcome], numbers: list[int]) -> None:
+    """The table and the submission, where asked for; the table first, it takes broken images."""
+    if _OUTPUT.value:
+        # A submission may have asked for more classes.
+        write_table(_OUTPUT.value, [best(each, _TOP.value) for each in outcomes])
+        print(f"{len(outcomes)} images: {_OUTPUT.value}")
+    if _SUBMISSION.value:
+        imagenet_submission.write_submission(_SUBMISSION.value, outcomes, numbers)
+        print(f"{len(outcomes)} images: {_SUBMISSION.value}")
+        if len(outcomes) != imagenet_submission.TEST_IMAGES:
+            print(f"warning: the test set has {imagenet_submission.TEST_IMAGES} images")
+
+
+def run(arguments: list[str]) -> int:
+    """Everything; the exit code."""
+    check_flags()
+    if _OUTPUT.value:
+        check_table_path(_OUTPUT.value)
+    ids: dict[str, int] = {}
+    if _SUBMISSION.value:
+        check_writable("--submission", _SUBMISSION.value)
+        ids = imagenet_submission.read_ids(_DEVKIT.value)
+    paths = image_paths(arguments, sys.stdin)
+    start_tensorflow()
+    model = classifier()
+    numbers: list[int] = []
+    if ids:
+        numbers = imagenet_submission.ids_by_class(ids, model.classes, model.class_names)
+    outcomes, complete = predict_all(model, paths)
+    if not complete:
+        print(f"interrupted after {len(outcomes)} of {len(paths)} images", file=sys.stderr)
+        if _OUTPUT.value:
+            write_table(_OUTPUT.value, outcomes)
+            print(f"{len(outcomes)} images: {_OUTPUT.value}")
+        return 130
+    unusable = [outcome for outcome in outcomes if isinstance(outcome, Unusable)]
+    try:
+        write(outcomes, numbers)
+    finally:
+        for each in unusable[:_LISTED]:
+            print(f"unusable: {shown_path(each.path)}: {each.reason}", file=sys.stderr)
+        if len(unusable) > _LISTED:
+            print(f"unusable: and {len(unusable) - _LISTED} more", file=sys.stderr)
+    return 1 if unusable else 0
+
+
+def main(argv: list[str]) -> None:
+    if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
+        print(__doc__, flags.FLAGS.main_module_help(), sep="\n")
+        sys.exit(0)
+    try:
+        sys.exit(run(flags.FLAGS(argv)[1:]))
+    except flags.Error as error:
+        print(f"error: {error}. See --help.", file=sys.stderr)
+        sys.exit(2)
+    except (UsageError, RunError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+if __name__ == "__main__":
+    main(sys.argv)

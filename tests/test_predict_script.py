@@ -1,0 +1,179 @@
+"""scripts/predict.py as a user runs it."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from two_blocks import TWO_BLOCKS
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf import export
+from efficientnet_tf.checkpoint import Checkpointer, claim_model_dir
+from efficientnet_tf.data.preprocessing import Preprocessing
+
+ROOT = Path(__file__).parents[1]
+PHOTOS = sorted((Path(__file__).parent / "golden" / "images").glob("*.jpg"))
+
+
+def predict(
+    folder: Path, *arguments: str | Path, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "predict.py"), *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=200,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, tiny_state: Any) -> Path:
+    """A run, its export, and photos with a broken one in the middle."""
+    folder = tmp_path_factory.mktemp("script")
+    state = tiny_state(classifier_activation="softmax")
+    config = config_lib.ExperimentConfig()
+    config.model.width_coefficient = 0.1
+    config.model.blocks_args = TWO_BLOCKS
+    config.model.resolution = 16
+    config.data.source = "digits"
+    claim_model_dir(str(folder / "run"), config)
+    Checkpointer(str(folder / "run"), state, keep=1).save_best(1)
+    names = [f"class {number}" for number in range(10)]
+    export.save(
+        state.model,
+        str(folder / "run" / "export"),
+        Preprocessing(16),
+        class_names=names,
+        metadata={"class_names": names},
+    )
+    (folder / "photos" / "more").mkdir(parents=True)
+    shutil.copy(PHOTOS[0], folder / "photos" / "a.jpg")
+    (folder / "photos" / "b.jpg").write_bytes(PHOTOS[1].read_bytes()[:5000])
+    shutil.copy(PHOTOS[2], folder / "photos" / "more" / "c.jpg")
+    return folder
+
+
+def test_a_run_and_its_export_give_the_same_table(folder: Path) -> None:
+    """Files, folders, a quoted pattern and a list; the broken image is listed, not more."""
+    images = ("photos", "photos/*.jpg", "-")
+    for model, name in (("--model_dir=run", "run.csv"), ("--saved_model=run/export", "export.csv")):
+        done = predict(
+            folder, model, *images, f"--output={name}", "--top=3", stdin="photos/a.jpg\nno.jpg\n"
+        )
+        assert done.returncode == 1, done.stderr
+        assert "unusable: photos/b.jpg: " in done.stderr
+        assert "unusable: no.jpg: The file cannot be read: No such file" in done.stderr
+        assert "predicting: 7.00/7.00 images" in done.stderr
+        assert "images/s" in done.stderr
+        assert done.stdout == f"7 images: {name}\n"
+    run, exported = (
+        list(csv.DictReader((folder / name).read_text().splitlines()))
+        for name in ("run.csv", "export.csv")
+    )
+    assert [row["path"] for row in run] == [
+        *("photos/a.jpg", "photos/b.jpg", "photos/more/c.jpg"),
+        *("photos/a.jpg", "photos/b.jpg", "photos/a.jpg", "no.jpg"),
+    ]
+    assert [bool(row["error"]) for row in run] == [False, True, False, False, True, False, True]
+    assert run[0] == {**run[3], "path": run[0]["path"]}
+    for one, other in zip(run, exported, strict=True):
+        for rank in ("1", "2", "3"):
+            assert one[f"name_{rank}"] == other[f"name_{rank}"]
+            if not one["error"]:
+                assert one[f"name_{rank}"] == f"class {one[f'class_{rank}']}"
+                assert float(one[f"probability_{rank}"]) == pytest.approx(
+                    float(other[f"probability_{rank}"]), abs=1e-5
+                )
+
+
+def test_without_a_file_each_image_is_a_line(folder: Path) -> None:
+    (folder / "names.txt").write_text("".join(f"thing {number}\n" for number in range(10)))
+    done = predict(folder, "--model_dir=run", "--top=2", "--class_names=names.txt", "photos/a.jpg")
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("photos/a.jpg: thing ")
+    assert line.count(" %") == 2
+
+
+def test_an_interrupt_keeps_what_was_done(folder: Path) -> None:
+    many = 500_000
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts" / "predict.py"), "--model_dir=run", "-"]
+        + ["--output=part.jsonl"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdin is not None
+    assert process.stderr is not None
+    with process:
+        process.stdin.write("photos/a.jpg\n" * many)
+        process.stdin.close()
+        assert process.stderr.readline().startswith("predicting: 0.00/500k images")
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130, rest
+    done = len((folder / "part.jsonl").read_text().splitlines())
+    assert 0 < done < many
+    assert f"interrupted after {done} of {many} images" in rest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["photos"], "one of --model_dir, --saved_model and --weights, received none"),
+        (
+            ["--model_dir=run", "--weights=x", "photos"],
+            "received --model_dir and --weights",
+        ),
+        (["--model_dir=run", "--model=efficientnet-b0", "photos"], "--model goes with --weights"),
+        (["--saved_model=run/export", "--resolution=32", "photos"], "of a SavedModel is fixed"),
+        (["--model_dir=run", "--submission=s.txt", "photos"], "--devkit go together"),
+        (
+            ["--model_dir=run", "--submission=s.txt", "--devkit=photos", "photos"],
+            "--devkit must be the folder",
+        ),
+        (["--model_dir=run"], "no images: give files"),
+        (["--model_dir=run", "none.jpg"], 'no image file or folder "none.jpg"'),
+        (["--model_dir=run", "photos/*.webp"], 'no images match "photos/*.webp"'),
+        (["--model_dir=run", "--output=x.xls", "photos"], "--output must end in .csv"),
+        (["--model_dir=run", "--output=photos/a.jpg/x.csv", "photos"], "cannot be written"),
+        (["--model_dir=run", "--topp=3", "photos"], "See --help"),
+        (["--model_dir=run", "--top=0", "photos"], "See --help"),
+    ],
+)
+def test_wrong_use_is_answered_before_tensorflow_is_loaded(
+    folder: Path, arguments: list[str], message: str
+) -> None:
+    program = (
+        "import runpy, sys\n"
+        f"sys.argv = {['predict.py', *arguments]!r}\n"
+        "try:\n"
+        f"    runpy.run_path({str(ROOT / 'scripts' / 'predict.py')!r}, run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    print(end.code, 'tensorflow' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == "2 False\n"
