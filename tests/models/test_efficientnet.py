@@ -381,10 +381,11 @@ BAD = [
     ({"classes": True}, "classes must be a whole number of at least 1, received True."),
     ({"pooling": "mean"}, 'pooling must be None, "avg" or "max", received \'mean\'.'),
     (
-        {"weights": "imagenet"},
-        "weights must be None or the path of a .weights.h5 file saved from this model, received "
-        "'imagenet'. There are no weights to download yet; official TF1 checkpoints are read by "
-        "efficientnet_tf.importers.tf1_checkpoint.load_weights.",
+        {"weights": "noisy-student"},
+        'weights must be None, "imagenet" (those that keras.applications fetches), the path of a '
+        ".safetensors file of scripts/import_weights.py, or of a .weights.h5 file saved from this "
+        "model, received 'noisy-student'. Official TF1 checkpoints, files of Keras and of timm are "
+        "imported by scripts/import_weights.py.",
     ),
     (
         {"input_shape": (32, 32, 1)},
