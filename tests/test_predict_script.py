@@ -3,10 +3,8 @@
 import csv
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -103,32 +101,6 @@ def test_without_a_file_each_image_is_a_line(folder: Path) -> None:
     (line,) = done.stdout.splitlines()
     assert line.startswith("photos/a.jpg: thing ")
     assert line.count(" %") == 2
-
-
-def test_an_interrupt_keeps_what_was_done(folder: Path) -> None:
-    many = 500_000
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / "predict.py"), "--model_dir=run", "-"]
-        + ["--output=part.jsonl"],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert process.stdin is not None
-    assert process.stderr is not None
-    with process:
-        process.stdin.write("photos/a.jpg\n" * many)
-        process.stdin.close()
-        assert process.stderr.readline().startswith("predicting: 0.00/500k images")
-        time.sleep(1)
-        process.send_signal(signal.SIGINT)
-        rest = process.stderr.read()
-    assert process.returncode == 130, rest
-    done = len((folder / "part.jsonl").read_text().splitlines())
-    assert 0 < done < many
-    assert f"interrupted after {done} of {many} images" in rest
 
 
 @pytest.mark.parametrize(
