@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,9 +136,9 @@ def test_a_phi_that_leaves_no_layer_or_no_memory_is_refused(phi: float) -> None:
 
 
 @pytest.mark.parametrize("phi", [math.nan, math.inf, "1", True, None])
-def test_phi_must_be_a_number(phi: object) -> None:
+def test_phi_must_be_a_number(phi: Any) -> None:
     with pytest.raises(UsageError, match="phi must be a finite number"):
-        compound(phi, PAPER)  # type: ignore[arg-type]  # that is the point
+        compound(phi, PAPER)
 
 
 def test_a_phi_too_small_for_the_strides_is_refused() -> None:
