@@ -41,12 +41,18 @@ setup(
             f"{name}; {_TPU_COMPILER}"
             for name in ("jax==0.10.2", "jaxlib==0.10.2", "libtpu==0.0.51")
         ],
+        "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "tf2onnx>=1.17"],
         "parquet": ["pyarrow>=15"],
         "plots": ["matplotlib>=3.8"],
         # The libraries whose files are imported, to write some: tests without them are skipped.
         "test-importers": ["timm>=1.0", "torch>=2.5"],
+        "tflite": ["ai-edge-litert>=1.2"],  # else the older runtime inside TensorFlow
         "test": [
+            "ai-edge-litert>=1.2",
             "matplotlib>=3.8",
+            "onnx>=1.16",
+            "onnxruntime>=1.18",
+            "tf2onnx>=1.17",
             "pytest>=8,<10",
             "pytest-xdist>=3.5,<4",
             "ruff==0.17.5",

@@ -191,19 +191,18 @@ class Experiment:
                 self.bad[split].check()
             raise explain_data_error(error, self.source, split) from error
 
-    def some_images(self, count: int) -> tuple[str, list[Any]]:
-        """A split, test if there is one, and its first images that can be decoded, as stored."""
-        split = "test" if self.source.num_examples["test"] else "train"
+    def some_examples(self, split: str, count: int) -> list[tuple[Any, int]]:
+        """The first images of a split that can be decoded, as stored, with their labels."""
         skips = split in self.bad
-        images: list[Any] = []
+        found: list[tuple[Any, int]] = []
         for example in self.source.examples(
             split, epoch=0, seed=0, shuffle=False, skip_errors=skips
         ).as_numpy_iterator():
             if not (skips and fault(example["image"])):
-                images.append(example["image"])
-            if len(images) == count:
+                found.append((example["image"], int(example["label"])))
+            if len(found) == count:
                 break
-        return split, images
+        return found
 
     def schedule(self) -> Schedule:
         optimizer, batch = self.config.optimizer, self.config.train.global_batch_size

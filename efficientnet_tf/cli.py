@@ -16,6 +16,7 @@ from ml_collections import config_flags
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.export_options import DTYPES, FORMATS, IMAGES, ExportOptions, parse_formats
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.registry import list_models
 
@@ -48,6 +49,22 @@ _FLAGS: tuple[tuple[str, tuple[tuple[str, Any, str], ...]], ...] = (
             ("export_dir", None, "the SavedModel; default: <model_dir>/export"),
         ),
     ),
+    (
+        "Export",
+        (
+            ("export_formats", "saved_model", f"some of {','.join(FORMATS)}"),
+            ("export_batch", None, "images of a request; default: any number (TFLite: 1)"),
+            ("export_dtype", "float32", f"of the SavedModel: {', '.join(DTYPES)}"),
+            ("export_xla", False, "the SavedModel is compiled by XLA: for accelerators"),
+            ("export_images", str(IMAGES), "how many the export is compared on"),
+        ),
+    ),
+)
+
+
+_SWITCHES = (
+    "help",
+    *(name for _, group in _FLAGS for name, default, _ in group if isinstance(default, bool)),
 )
 
 
@@ -108,7 +125,7 @@ def _check_arguments(argv: Sequence[str], known: Sequence[str]) -> None:
             config_lib.check_name(name.removeprefix("config."))
         elif name not in known and name.removeprefix("no") not in known:
             raise UsageError(f"unknown flag --{name}.{nearest(name, known)} See --help.")
-        elif "=" not in argument and name.removeprefix("no") not in ("list_models", "help"):
+        elif "=" not in argument and name.removeprefix("no") not in _SWITCHES:
             raise UsageError(f"flag --{name} needs a value: --{name}=...")
 
 
@@ -149,6 +166,25 @@ def parse(argv: Sequence[str]) -> tuple[flags.FlagValues, config_lib.ExperimentC
     return values, config_lib.finish(config)
 
 
+def _whole_number(name: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdigit():
+        raise UsageError(f'--{name} must be a whole number, received "{text}".')
+    return int(text)
+
+
+def export_options(values: flags.FlagValues) -> ExportOptions:
+    """What the flags say of the export; raises UsageError."""
+    return ExportOptions(
+        parse_formats(values.export_formats),
+        _whole_number("export_batch", values.export_batch),
+        values.export_dtype,
+        values.export_xla,
+        _whole_number("export_images", values.export_images) or 0,
+    )
+
+
 def default_model_dir(values: flags.FlagValues, config: config_lib.ExperimentConfig) -> str:
     """Where a run lies if --model_dir is not given."""
     path = values["config"].config_filename
@@ -165,6 +201,7 @@ def _run(argv: Sequence[str]) -> None:
         return
     # Refuses a wrong model before the seconds that TensorFlow takes to load.
     configured(**dataclasses.asdict(config.model))
+    options = export_options(values)
     model_dir = values.model_dir or default_model_dir(values, config)
     from efficientnet_tf.startup import start_tensorflow
 
@@ -178,7 +215,7 @@ def _run(argv: Sequence[str]) -> None:
         "export": experiment.export,
     }
     where = experiment.Where(
-        model_dir, values.export_dir, values.tpu, values.tpu_zone, values.tpu_project
+        model_dir, values.export_dir, values.tpu, values.tpu_zone, values.tpu_project, options
     )
     functions[values.mode](config, where)
 

@@ -7,19 +7,20 @@ import contextlib
 import dataclasses
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf import __version__
+from efficientnet_tf import __version__, export_formats
 from efficientnet_tf import config as config_lib
 from efficientnet_tf import export as export_lib
 from efficientnet_tf.assembly import Experiment
 from efficientnet_tf.checkpoint import claim_model_dir, write_json
 from efficientnet_tf.evaluate import describe, record
+from efficientnet_tf.export_options import ExportOptions
 from efficientnet_tf.optim.schedule import Schedule
 from efficientnet_tf.training.distribution import BatchNormStatistics
 from efficientnet_tf.training.loop import Plan, StopRequest, judge, run, stop_on_signal
@@ -27,7 +28,6 @@ from efficientnet_tf.training.metrics import Metrics
 from efficientnet_tf.training.multi_worker import SharedStop
 from efficientnet_tf.training.reporting import Reporter, Silence
 
-_CHECKED_IMAGES = 32
 # Largest difference of a probability between the export (always float32) and the model in memory.
 _TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 
@@ -41,6 +41,7 @@ class Where:
     tpu: str | None = None
     tpu_zone: str | None = None
     tpu_project: str | None = None
+    export_options: ExportOptions = ExportOptions()
 
 
 def train_and_evaluate(config: config_lib.ExperimentConfig, where: Where) -> None:
@@ -54,7 +55,7 @@ def train_and_evaluate(config: config_lib.ExperimentConfig, where: Where) -> Non
             else:
                 experiment.restore_for_use()
                 experiment.say(f"no test: {experiment.source.name} has no such split")
-            _export(experiment, directory)
+            _export(experiment, where, directory)
 
 
 def train(config: config_lib.ExperimentConfig, where: Where) -> None:
@@ -96,7 +97,7 @@ def export(config: config_lib.ExperimentConfig, where: Where) -> None:
         directory = _export_directory(where)
         experiment.introduce()
         experiment.restore_for_use()
-        _export(experiment, directory)
+        _export(experiment, where, directory)
 
 
 def _train(experiment: Experiment, *, with_evaluation: bool) -> bool:
@@ -228,15 +229,15 @@ def _export_directory(where: Where) -> str:
     return directory
 
 
-def _export(experiment: Experiment, directory: str) -> None:
+def _export(experiment: Experiment, where: Where, directory: str) -> None:
     """The chief writes the export; the others are there until it is done."""
     if experiment.workers.is_chief:
-        _write_export(experiment, directory)
+        _write_export(experiment, where, directory)
     experiment.workers.wait()
 
 
-def _write_export(experiment: Experiment, directory: str) -> None:
-    """Writes the averaged weights as a SavedModel, reloads it and compares."""
+def _write_export(experiment: Experiment, where: Where, directory: str) -> None:
+    """Writes the averaged weights in the formats asked for, each reloaded and compared."""
     model = experiment.create_model("softmax", "float32")
     experiment.state.copy_average_to(model)
     source = experiment.source
@@ -251,29 +252,35 @@ def _write_export(experiment: Experiment, directory: str) -> None:
         "config": config_lib.to_dict(experiment.config),
         **_versions(),
     }
-    export_lib.save(
+    split = "test" if source.num_examples["test"] else "train"
+    options = where.export_options
+
+    def sample() -> export_formats.Sample:
+        images, labels = zip(*experiment.some_examples(split, options.images), strict=True)
+        calibration = experiment.some_examples("train", export_formats.CALIBRATION_IMAGES)
+        return export_formats.make_sample(
+            model,
+            experiment.preprocessing,
+            images,
+            expected=_probabilities(experiment, images),
+            labels=labels,
+            calibration=[image for image, _ in calibration],
+            tolerance=_TOLERANCE[experiment.precision],
+        )
+
+    export_formats.write(
         model,
         directory,
         experiment.preprocessing,
+        experiment.reading(split, sample),
         class_names=source.class_names,
         metadata=metadata,
-    )
-    split, images = experiment.some_images(_CHECKED_IMAGES)
-    worst = export_lib.check(
-        directory,
-        images,
-        experiment.reading(split, lambda: _probabilities(experiment, images)),
-        experiment.preprocessing,
-        _TOLERANCE[experiment.precision],
-    )
-    print(
-        f"SavedModel: {directory} (reloaded, largest difference of a probability on "
-        f"{len(images)} {split} images: {worst:.1g})",
-        flush=True,
+        options=options,
+        say=experiment.say,
     )
 
 
-def _probabilities(experiment: Experiment, images: list[Any]) -> np.ndarray:
+def _probabilities(experiment: Experiment, images: Sequence[Any]) -> np.ndarray:
     """Answers of the model in memory, the one that was trained, for undecoded images."""
     batch = np.stack(
         [experiment.preprocessing.for_eval(tf.constant(image)).numpy() for image in images]

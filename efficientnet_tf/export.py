@@ -1,14 +1,15 @@
-"""A SavedModel that needs nothing of this package, and the proof that it equals the model.
+"""A SavedModel that needs nothing of this package: its weights are constants, its graph is folded.
 
 Signatures:
-    serving_default  image_bytes: string [batch], JPEG or PNG; the eval path is inside
+    serving_default  image_bytes: string [batch], image files; the eval path is inside
     serve            images: float32 [batch, size, size, 3], values 0..255, already cropped
     serve_uint8      the same as uint8
 All give probabilities [batch, classes], and the best five (or fewer) classes in top_classes,
 top_probabilities and, if class names are known, top_names.
 
 Differences from the official exports: weights are the averaged ones (main.py's raw ones there);
-images of `serve` are not normalised by the caller; batch is free.
+images of `serve` are not normalised by the caller; batch is free unless it is asked to be fixed;
+batch norm is part of the convolutions.
 """
 
 import contextlib
@@ -17,23 +18,33 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.checkpoint import write_json
 from efficientnet_tf.data.preprocessing import Preprocessing
+from efficientnet_tf.data.serving_input import images_of
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.export_options import ExportOptions
+from efficientnet_tf.models.folding import fold
 
 TOP = 5
+# A graph is stored as one protocol buffer, which holds at most 2 GB. Beyond this, weights stay
+# variables beside it.
+_CONSTANT_BYTES = 1_500_000_000
 
 
-def answers(model: keras.Model, class_names: Sequence[str] | None) -> Callable[[Any], Any]:
-    """What the signatures compute of cropped images: probabilities and the best classes."""
-    classes = model.output_shape[-1]
+def answers(
+    network: Callable[[Any], Any], classes: int, class_names: Sequence[str] | None
+) -> Callable[[Any], Any]:
+    """What the signatures compute of cropped images: probabilities and the best classes.
+
+    Args:
+        network: images, float32 [batch, size, size, 3], to probabilities [batch, classes].
+    """
     names = None if class_names is None else tf.constant(list(class_names))
 
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = model(tf.cast(images, tf.float32), training=False)
+        probabilities = network(tf.cast(images, tf.float32))
         top_probabilities, top_classes = tf.math.top_k(probabilities, min(TOP, classes))
         found = {
             "probabilities": probabilities,
@@ -45,6 +56,49 @@ def answers(model: keras.Model, class_names: Sequence[str] | None) -> Callable[[
         return found
 
     return answer
+
+
+class Frozen:
+    """A network folded and traced, its weights constants of the graph.
+
+    Args:
+        model: gives probabilities; its images are of a fixed size.
+
+    Attributes:
+        classes: how many there are.
+        network: tf.function, float32 [batch, size, size, 3] to float32 [batch, classes].
+        probabilities: the same with its answer under this name.
+    """
+
+    def __init__(self, model: keras.Model, options: ExportOptions | None = None) -> None:
+        options = options or ExportOptions()
+        folded = fold(model, options.dtype)
+        values = [(weight, weight.value.numpy()) for weight in folded.weights]
+        self._variables: list[tf.Variable] = []
+        if sum(value.nbytes for _, value in values) > _CONSTANT_BYTES:
+            self._variables = [weight.value for weight in folded.weights]
+            values = []
+
+        def network(images: tf.Tensor) -> tf.Tensor:
+            constants = [(weight, tf.constant(value)) for weight, value in values]
+            with keras.StatelessScope(state_mapping=constants):
+                return folded(images, training=False)
+
+        def probabilities(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"probabilities": self.network(images)}
+
+        spec = tf.TensorSpec([options.batch, *model.input_shape[1:]], tf.float32, "images")
+        self.classes = model.output_shape[-1]
+        self.network = tf.function(
+            network, input_signature=[spec], autograph=False, jit_compile=options.xla or None
+        )
+        self.probabilities = tf.function(probabilities, input_signature=[spec], autograph=False)
+
+    def trackable(self) -> tf.Module:
+        """What TensorFlow stores: the network and the variables that are no constants."""
+        module = tf.Module()
+        module.network, module.variables_beside = self.network, self._variables
+        return module
 
 
 def check_directory(directory: str) -> None:
@@ -79,6 +133,8 @@ def save(
     *,
     class_names: Sequence[str] | None = None,
     metadata: dict[str, Any] | None = None,
+    options: ExportOptions | None = None,
+    inspect: Callable[[str], None] = lambda directory: None,
 ) -> None:
     """Writes the SavedModel; `directory` is replaced only when the new one is complete.
 
@@ -88,6 +144,8 @@ def save(
         preprocessing: its eval path becomes part of `serving_default`.
         class_names: one per class, or None.
         metadata: written beside the model as metadata.json.
+        inspect: called with the folder of the complete new one, before it takes its place; what
+            it raises leaves the older one there.
 
     Raises:
         UsageError: the directory cannot be written, or holds something else.
@@ -95,24 +153,24 @@ def save(
     """
     directory = directory.rstrip("/")
     check_directory(directory)
-    size = preprocessing.image_size
-    answer = answers(model, class_names)
+    options = options or ExportOptions()
+    frozen = Frozen(model, options)
+    answer = answers(frozen.network, frozen.classes, class_names)
 
     def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        images = tf.map_fn(
-            lambda encoded: tf.cast(preprocessing.for_eval(encoded), tf.float32),
-            image_bytes,
-            fn_output_signature=tf.TensorSpec([size, size, 3], tf.float32),
-        )
-        return answer(images)
+        return answer(images_of(image_bytes, preprocessing))
 
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    bytes_spec = tf.TensorSpec([None], tf.string, name="image_bytes")
-    shape = [None, size, size, 3]
-    archive.add_endpoint("serving_default", from_bytes, [bytes_spec])
-    archive.add_endpoint("serve", answer, [tf.TensorSpec(shape, tf.float32, name="images")])
-    archive.add_endpoint("serve_uint8", answer, [tf.TensorSpec(shape, tf.uint8, name="images")])
+    size = preprocessing.image_size
+    shape = [options.batch, size, size, 3]
+    endpoints = {
+        "serving_default": (from_bytes, tf.TensorSpec([options.batch], tf.string, "image_bytes")),
+        "serve": (answer, tf.TensorSpec(shape, tf.float32, "images")),
+        "serve_uint8": (answer, tf.TensorSpec(shape, tf.uint8, "images")),
+    }
+    signatures = {
+        name: tf.function(function, input_signature=[spec], autograph=False)
+        for name, (function, spec) in endpoints.items()
+    }
     partial, old = f"{directory}.partial", f"{directory}.old"
     try:
         tf.io.gfile.makedirs(os.path.dirname(directory) or ".")
@@ -121,8 +179,9 @@ def save(
     except (tf.errors.OpError, OSError) as error:
         raise _cannot_write(directory, error) from error
     try:
-        archive.write_out(partial, verbose=False)
+        tf.saved_model.save(frozen.trackable(), partial, signatures=signatures)
         write_json(os.path.join(partial, "metadata.json"), metadata or {})
+        inspect(partial)
         if tf.io.gfile.exists(directory):
             if tf.io.gfile.exists(old):
                 tf.io.gfile.rmtree(old)
@@ -136,47 +195,9 @@ def save(
         raise RunError(
             f'the SavedModel could not be written to "{directory}": {str(error).splitlines()[0]}'
         ) from error
+    except RunError:  # of the inspection
+        with contextlib.suppress(tf.errors.OpError, OSError):
+            tf.io.gfile.rmtree(partial)
+        raise
     if tf.io.gfile.exists(old):
         tf.io.gfile.rmtree(old)
-
-
-def check(
-    directory: str,
-    images: Sequence[Any],
-    expected: np.ndarray,
-    preprocessing: Preprocessing,
-    tolerance: float,
-) -> float:
-    """Loads a SavedModel and compares its answers with those of the model in memory.
-
-    Args:
-        images: encoded images (bytes) or uint8 arrays [height, width, 3], as the source has them.
-        expected: probabilities of the model in memory, [images, classes].
-        tolerance: the largest difference of a probability that passes.
-
-    Returns:
-        The largest difference over all images, classes and signatures.
-
-    Raises:
-        RunError: it is larger than `tolerance`.
-    """
-    loaded = tf.saved_model.load(directory)
-    encoded = [
-        image if isinstance(image, bytes) else tf.io.encode_png(image).numpy() for image in images
-    ]
-    batch = np.stack([preprocessing.for_eval(tf.constant(image)).numpy() for image in encoded])
-    answers = {
-        "serving_default": {"image_bytes": tf.constant(encoded)},
-        "serve": {"images": tf.constant(batch, tf.float32)},
-    }
-    differences = [
-        loaded.signatures[signature](**arguments)["probabilities"].numpy() - expected
-        for signature, arguments in answers.items()
-    ]
-    worst = float(np.abs(differences).max())  # NaN if any is: Python's max would lose it
-    if not worst <= tolerance:
-        raise RunError(
-            f'the SavedModel in "{directory}" differs from the model in memory by {worst:.2g} in a '
-            f"probability, more than {tolerance:.2g}; do not use it."
-        )
-    return worst

@@ -24,7 +24,7 @@ from typing import Any
 
 from absl import flags
 
-from efficientnet_tf import imagenet_submission
+from efficientnet_tf import imagenet_submission, model_flags
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.image_list import image_paths
 from efficientnet_tf.prediction_table import (
@@ -38,13 +38,7 @@ from efficientnet_tf.prediction_table import (
 )
 from efficientnet_tf.startup import start_tensorflow
 
-_MODEL_DIR = flags.DEFINE_string("model_dir", None, "a run of main.py: its best checkpoint")
 _SAVED_MODEL = flags.DEFINE_string("saved_model", None, "an export of main.py")
-_WEIGHTS = flags.DEFINE_string("weights", None, "a file of weights, or imagenet")
-_MODEL = flags.DEFINE_string("model", None, "with --weights: the network, if the file is silent")
-_NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "with --weights", lower_bound=1)
-_RESOLUTION = flags.DEFINE_integer("resolution", None, "side in pixels; default: the model's own")
-_CLASS_NAMES = flags.DEFINE_string("class_names", None, "a text file with one name on each line")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "images at once", lower_bound=1)
 _TOP = flags.DEFINE_integer("top", 5, "classes for each image", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", None, "a table: .csv, .json, .jsonl or .parquet")
@@ -55,16 +49,8 @@ _LISTED = 100  # unusable images that are named
 
 def check_flags() -> None:
     """Raises a UsageError for flags that do not go together, before TensorFlow is loaded."""
-    models = [flag for flag in (_MODEL_DIR, _SAVED_MODEL, _WEIGHTS) if flag.value]
-    if len(models) != 1:
-        given = " and ".join(f"--{flag.name}" for flag in models) or "none"
-        raise UsageError(
-            f"expected one of --model_dir, --saved_model and --weights, received {given}."
-        )
-    for flag in (_MODEL, _NUM_CLASSES):
-        if flag.value is not None and not _WEIGHTS.value:
-            raise UsageError(f"--{flag.name} goes with --weights; the others know it themselves.")
-    if _RESOLUTION.value is not None and _SAVED_MODEL.value:
+    model_flags.check(_SAVED_MODEL)
+    if model_flags.RESOLUTION.value is not None and _SAVED_MODEL.value:
         raise UsageError("--resolution: the size of a SavedModel is fixed. Leave it out.")
     if bool(_SUBMISSION.value) != bool(_DEVKIT.value):
         raise UsageError("--submission and --devkit go together: the kit has the classes' numbers.")
@@ -72,21 +58,12 @@ def check_flags() -> None:
 
 def classifier() -> Any:
     """The model of the flags."""
-    from efficientnet_tf.data.inventory import read_class_names
     from efficientnet_tf.predict import Classifier
-    from efficientnet_tf.trained_model import from_run, from_weights
 
-    names = read_class_names(_CLASS_NAMES.value) if _CLASS_NAMES.value else None
+    names = model_flags.class_names()
     if _SAVED_MODEL.value:
         return Classifier.of_saved_model(_SAVED_MODEL.value, names)
-    if _MODEL_DIR.value:
-        return Classifier.of_trained(
-            from_run(_MODEL_DIR.value, resolution=_RESOLUTION.value), names
-        )
-    trained = from_weights(
-        _WEIGHTS.value, _MODEL.value, classes=_NUM_CLASSES.value, resolution=_RESOLUTION.value
-    )
-    return Classifier.of_trained(trained, names)
+    return Classifier.of_trained(model_flags.trained(), names)
 
 
 def line(outcome: Outcome) -> str:
@@ -165,7 +142,7 @@ def run(arguments: list[str]) -> int:
 
 def main(argv: list[str]) -> None:
     if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
-        print(__doc__, flags.FLAGS.main_module_help(), sep="\n")
+        print(__doc__, model_flags.help_text(), sep="\n")
         sys.exit(0)
     try:
         sys.exit(run(flags.FLAGS(argv)[1:]))

@@ -32,7 +32,9 @@ LAYERS = (
         "data/progress",
         "data/exif",
         "data/decoding",
+        "data/pixel_count",
         "data/preprocessing",
+        "data/serving_input",
         "data/augment_ops",
         "data/augment_geometry",
         "data/augment_levels",
@@ -73,6 +75,7 @@ LAYERS = (
         "models/engine",
         "models/initializers",
         "models/layers",
+        "models/folding",
         "models/layer_calls",
         "models/multiply_adds",
         "importers/__init__",
@@ -135,7 +138,19 @@ LAYERS = (
         "imagenet_submission",
         "trained_model",
     ),
-    ("access", "export", "predict", "cam", "cam_figure"),
+    (
+        "access",
+        "export_options",
+        "export",
+        "tflite",
+        "onnx_file",
+        "runtimes",
+        "export_proof",
+        "export_formats",
+        "predict",
+        "cam",
+        "cam_figure",
+    ),
     ("assembly", "experiment"),
     (
         "tpu/__init__",
@@ -191,7 +206,7 @@ LAYERS = (
         "reproduce/figures",
         "reproduce/products",
     ),
-    ("cli", "doctor", "main"),
+    ("model_flags", "cli", "doctor", "main"),
 )
 ORDER = [file for layer in LAYERS for file in layer]
 
@@ -233,6 +248,7 @@ LIGHT = (
     "models/registry",
     "optim/__init__",
     "optim/schedule",
+    "export_options",
     "tpu/__init__",
     "tpu/targets",
     "tpu/requirements",
@@ -272,6 +288,7 @@ LIGHT = (
     "reproduce/curves",
     "reproduce/figures",
     "reproduce/products",
+    "model_flags",
     "cli",
     "main",
 )

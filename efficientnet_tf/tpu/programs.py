@@ -5,6 +5,7 @@ TPU is made up. The shapes and types of the batches are those of the input pipel
 """
 
 import tempfile
+from functools import partial
 
 import tensorflow as tf
 
@@ -12,6 +13,7 @@ from efficientnet_tf import config as config_lib
 from efficientnet_tf import export
 from efficientnet_tf.assembly import Experiment
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.models.folding import fold
 from efficientnet_tf.tpu import fake_strategy
 from efficientnet_tf.tpu.lowering import Trace, trace_plain, trace_replicated
 from efficientnet_tf.tpu.targets import Target
@@ -79,7 +81,9 @@ def serving_trace(experiment: Experiment, batch_size: int, dtype: str = "uint8")
     model = experiment.create_model("softmax", "float32")
     size = experiment.network.resolution
     spec = tf.TensorSpec([batch_size, size, size, 3], dtype)
-    return trace_plain(export.answers(model, None), [spec], "serving")
+    folded = fold(model)
+    answer = export.answers(partial(folded, training=False), folded.output_shape[-1], None)
+    return trace_plain(answer, [spec], "serving")
 
 
 def one_host(experiment: Experiment) -> tf.distribute.InputContext:
