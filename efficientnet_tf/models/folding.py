@@ -27,7 +27,13 @@ from efficientnet_tf.models.layers import (
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 # Layers that do nothing at inference.
 _TRAINING_ONLY = (Dropout, StochasticDepth, keras.layers.Dropout)
-_REWRITTEN = (*_TRAINING_ONLY, BatchNormalization, ImageNormalization, SqueezeExcitation)
+_REWRITTEN = (
+    *_TRAINING_ONLY,
+    BatchNormalization,
+    ImageNormalization,
+    SqueezeExcitation,
+    keras.layers.Normalization,
+)
 
 
 def fold(model: keras.Model, dtype: str = "float32") -> keras.Model:
@@ -95,6 +101,8 @@ class _Folding:
             return self._squeeze_excitation(old, args[0])
         if isinstance(old, ImageNormalization):
             return self._normalization(old, args[0])
+        if isinstance(old, keras.layers.Normalization):
+            return _keras_normalization(old, args[0])
         return layer(*args, **kwargs)
 
     def _unfolded_norm(self, old: BatchNormalization, x: Any) -> Any:
@@ -137,6 +145,15 @@ class _Folding:
             dtype="float32",
             name=old.name,
         )(x)
+
+
+def _keras_normalization(old: Any, x: Any) -> Any:
+    """Keras' layer keeps its statistics in tensors that no exporter takes for weights."""
+    mean, variance = (np.asarray(value, np.float64).ravel() for value in (old.mean, old.variance))
+    scale = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())
+    return keras.layers.Rescaling(
+        scale.tolist(), offset=(-mean * scale).tolist(), dtype="float32", name=old.name
+    )(x)
 
 
 def _keras_name(activation: Any) -> Any:

@@ -34,7 +34,13 @@ def check_answers(model: keras.Model, size: int) -> keras.Model:
 
 @pytest.mark.parametrize(
     "name",
-    ["efficientnet-b0", "efficientnet-lite0", "efficientnet-edgetpu-S", "mobilenet-v2", "resnet-50"],
+    [
+        "efficientnet-b0",
+        "efficientnet-lite0",
+        "efficientnet-edgetpu-S",
+        "mobilenet-v2",
+        "resnet-50",
+    ],
 )
 def test_a_folded_network_answers_the_same(name: str) -> None:
     made = create_model(name, resolution=32, classes=7, classifier_activation=None)
@@ -49,6 +55,18 @@ def test_networks_of_keras_are_folded_too(make: Any) -> None:
     made = make(weights=None, input_shape=(32, 32, 3), classes=5, classifier_activation=None)
     folded = check_answers(unsettled(made), 32)
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in folded.layers)
+
+
+def test_the_statistics_of_a_normalization_of_keras_are_kept() -> None:
+    made = keras.applications.EfficientNetB0(
+        weights=None, input_shape=(32, 32, 3), classes=5, classifier_activation=None
+    )
+    normalization = made.get_layer("normalization")
+    mean, variance, count = normalization.get_weights()
+    normalization.set_weights([mean + [0.48, 0.45, 0.4], variance * [0.2, 0.3, 0.4], count])
+    normalization.finalize_state()
+    folded = check_answers(unsettled(made), 32)
+    assert not isinstance(folded.get_layer("normalization"), keras.layers.Normalization)
 
 
 def test_a_norm_that_cannot_be_folded_stays() -> None:
