@@ -22,7 +22,6 @@ from efficientnet_tf.data.preprocessing import Preprocessing
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.export import save
 from efficientnet_tf.export_options import ExportOptions
-from efficientnet_tf.models.networks import find_network
 from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.runtimes import open_artefact
 from efficientnet_tf.startup import stderr_held_back
@@ -52,18 +51,18 @@ class Latency:
         return float(np.percentile(self.milliseconds, 90))
 
 
-def build(name: str, batch_resolution: int | None = None) -> keras.Model:
+def build(name: str, resolution: int | None = None) -> keras.Model:
     """A network with random weights, which take as long as trained ones.
 
     Args:
         name: of this package, or `keras:NAME` for one of keras.applications.
-        batch_resolution: side in pixels; default: the network's own.
+        resolution: side in pixels; default: the network's own.
 
     Raises:
         UsageError: no such network.
     """
     if not name.startswith(KERAS):
-        return create_model(find_network(name).name, resolution=batch_resolution)
+        return create_model(name, resolution=resolution)
     asked = name.removeprefix(KERAS)
     makers = {
         known: maker
@@ -74,7 +73,7 @@ def build(name: str, batch_resolution: int | None = None) -> keras.Model:
         raise UsageError(
             f'there is no network "{asked}" in keras.applications.{nearest(asked, makers)}'
         )
-    shape = None if batch_resolution is None else (batch_resolution, batch_resolution, 3)
+    shape = None if resolution is None else (resolution, resolution, 3)
     return makers[asked](weights=None, input_shape=shape)
 
 

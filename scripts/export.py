@@ -21,7 +21,7 @@ from efficientnet_tf import model_flags
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.export_options import DTYPES, ExportOptions, parse_formats
 from efficientnet_tf.image_list import image_paths
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.startup import start_tensorflow, stderr_held_back
 
 _FORMATS = flags.DEFINE_string("formats", "saved_model", "what to write")
 _OUTPUT = flags.DEFINE_string("output", None, "default: MODEL_DIR/export, or WEIGHTS.export")
@@ -44,7 +44,8 @@ def read_images(paths: list[str]) -> list[bytes]:
         except OSError as error:
             print(f"unusable: {path}: {error.strerror}.", file=sys.stderr)
             continue
-        reason = fault(encoded)
+        with stderr_held_back():  # libjpeg's own words
+            reason = fault(encoded)
         if reason:
             print(f"unusable: {path}: {reason}", file=sys.stderr)
         else:

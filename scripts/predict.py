@@ -78,20 +78,21 @@ def line(outcome: Outcome) -> str:
 def predict_all(model: Any, paths: list[str]) -> tuple[list[Outcome], bool]:
     """The outcomes, and whether all images had their turn: Ctrl-C keeps what is there."""
     from efficientnet_tf.data.progress import progress_bar
+    from efficientnet_tf.training.loop import stop_on_signal
 
     outcomes: list[Outcome] = []
     prints = not (_OUTPUT.value or _SUBMISSION.value)
     top = max(_TOP.value, imagenet_submission.LABELS) if _SUBMISSION.value else _TOP.value
-    try:
-        with progress_bar(len(paths), " images", "predicting") as bar:
-            for outcome in model.predict(paths, batch_size=_BATCH_SIZE.value, top=top):
-                outcomes.append(outcome)
-                if prints:
-                    bar.write(line(outcome), file=sys.stdout)
-                bar.update()
-    except KeyboardInterrupt:
-        return outcomes, False
-    return outcomes, True
+    # Not KeyboardInterrupt: raised in the midst of TensorFlow it may get lost.
+    with stop_on_signal() as stop, progress_bar(len(paths), " images", "predicting") as bar:
+        for outcome in model.predict(paths, batch_size=_BATCH_SIZE.value, top=top):
+            outcomes.append(outcome)
+            if prints:
+                bar.write(line(outcome), file=sys.stdout)
+            bar.update()
+            if stop:
+                break
+    return outcomes, len(outcomes) == len(paths)
 
 
 def write(outcomes: list[Outcome], numbers: list[int]) -> None:

@@ -147,6 +147,7 @@ LAYERS = (
         "runtimes",
         "export_proof",
         "export_formats",
+        "latency",
         "predict",
         "cam",
         "cam_figure",

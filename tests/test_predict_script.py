@@ -103,6 +103,40 @@ def test_without_a_file_each_image_is_a_line(folder: Path) -> None:
     assert line.count(" %") == 2
 
 
+INTERRUPTED = """
+import os, runpy, signal, sys
+from efficientnet_tf.predict import Classifier
+
+every = Classifier.predict
+
+
+def predict(self, paths, **options):
+    for place, outcome in enumerate(every(self, paths, **options)):
+        if place == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        yield outcome
+
+
+Classifier.predict = predict
+sys.argv = ["predict.py", *sys.argv[2:]]
+runpy.run_path(os.environ["SCRIPT"], run_name="__main__")
+"""
+
+
+def test_an_interrupt_keeps_what_was_done(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, "-", "--model_dir=run", "-", "--output=part.jsonl"],
+        input="photos/a.jpg\n" * 50,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SCRIPT": str(ROOT / "scripts/predict.py")},
+    )
+    assert done.returncode == 130, done.stderr
+    assert len((folder / "part.jsonl").read_text().splitlines()) == 4
+    assert "interrupted after 4 of 50 images" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
