@@ -28,6 +28,7 @@ from efficientnet_tf.startup import stderr_held_back
 
 RUNTIMES = ("keras", "function", "saved_model", "tflite", "onnx")
 KERAS = "keras:"
+_ANY_SIZE = 224  # for networks of Keras that have no size of their own
 
 Run = Callable[[np.ndarray], Any]
 
@@ -73,8 +74,11 @@ def build(name: str, resolution: int | None = None) -> keras.Model:
         raise UsageError(
             f'there is no network "{asked}" in keras.applications.{nearest(asked, makers)}'
         )
-    shape = None if resolution is None else (resolution, resolution, 3)
-    return makers[asked](weights=None, input_shape=shape)
+    model = makers[asked](weights=None)
+    size = resolution or model.input_shape[1] or _ANY_SIZE
+    if model.input_shape[1] == size:
+        return model
+    return makers[asked](weights=None, input_shape=(size, size, 3))
 
 
 @contextlib.contextmanager

@@ -5,10 +5,10 @@ python scripts/bench_latency.py --models=efficientnet-b0,keras:EfficientNetB0 --
 
 --models: names of main.py --list_models, keras:NAME of keras.applications; default the paper's
 first pair, ResNet-152 (keras:ResNet152) and B1. --runtimes: keras (a call of the model), function
-(tf.function), saved_model, tflite, onnx. Files of ours are folded as main.py exports them, those of
-keras.applications are as Keras writes them, but for ONNX, which is ours for all. Batch 1, random weights, --rounds after a warm-up; all
-take their turn in each round. Prints mean, median and 90th percentile in milliseconds, and the
-median of each as a multiple of the fastest and of the first model's.
+(tf.function), saved_model, tflite, onnx. Files of ours are folded as main.py exports them, those
+of keras.applications are as Keras writes them, but for ONNX, which is ours for all. Batch 1,
+random weights, --rounds after a warm-up; all take their turn in each round. Prints mean, median
+and 90th percentile in milliseconds, and the median over the first model's in the same runtime.
 
 Exit code 0: fine. 2: wrong use.
 """

@@ -75,6 +75,8 @@ class _Folding:
         if layer.name in self._absorbed or isinstance(layer, _REWRITTEN):
             return keras.layers.Identity(name=layer.name)  # stands there until _call
         config = layer.get_config()
+        if not isinstance(layer, keras.Layer):  # an operation such as x + 3
+            return type(layer).from_config(config)
         if not isinstance(layer, keras.layers.InputLayer | keras.layers.Dense):
             config["dtype"] = self._dtype
         if layer.name not in self._norm_of:

@@ -73,7 +73,7 @@ def test_a_norm_that_cannot_be_folded_stays() -> None:
     inputs = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(4, 3, name="seen_twice")(inputs)
     first = keras.layers.BatchNormalization(name="beside")(x)
-    x = keras.layers.Add()([first, x])
+    x = keras.layers.Add()([first, x]) * 2 + 1
     x = keras.layers.Conv2D(4, 3, activation="relu", name="not_linear")(x)
     x = keras.layers.BatchNormalization(name="after_relu")(x)
     x = keras.layers.Conv2D(4, 3, name="plain")(x)
