@@ -85,8 +85,8 @@ def test_a_run_says_what_it_did_and_where_it_lies(uninterrupted: tuple[Path, str
     assert "10 classes, 32x32 pixels" in output
     assert "1259 train, 179 minival, 359 test images" in output
     assert f"step {TOTAL_STEPS}: minival top-1" in output
-    assert f"SavedModel: {model_dir}/export (" in output
-    assert "reloaded, on " in output
+    assert f"\n{model_dir}/export (" in output
+    assert "reloaded, on 32 images the same best class" in output
     evaluation = json.loads((model_dir / "evaluation-test.json").read_text())
     assert evaluation["examples"] == 359
     assert f"top-1 {100 * evaluation['top1']:.2f} %" in output

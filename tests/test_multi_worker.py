@@ -98,10 +98,10 @@ def test_a_pair_of_which_one_is_killed_goes_on_to_the_same_weights(tmp_path: Pat
     assert "(359 images)" in chief  # each of them once, whichever worker saw it
     predictions = load(str(whole.model_dir / "predictions-test.npz"))
     np.testing.assert_array_equal(predictions.places, np.arange(359))  # gathered from both
-    assert "SavedModel:" in chief
+    assert "reloaded, on 32 images" in chief
     assert "waiting for all 2 workers" in other  # and it leaves the rest to the chief
     assert "minival" not in other
-    assert "SavedModel" not in other
+    assert "reloaded" not in other
 
     pair = Pair(tmp_path / "killed")
     pair.wait_for_step(15)
