@@ -19,6 +19,8 @@ from efficientnet_tf.data.preprocessing import Preprocessing
 from efficientnet_tf.data.sources import load_source
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.evaluate import Evaluator
+from efficientnet_tf.evaluation_request import EvaluationRequest
+from efficientnet_tf.evaluation_target import other_target, own_target
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.optim.ema import ema_enabled
@@ -47,6 +49,7 @@ class Experiment:
         config: finished, see `config.finish`.
         model_dir: of the run.
         tpu, tpu_zone, tpu_project: the flags of these names.
+        request: what is to be evaluated instead of the run's own data set, and how.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Experiment:
         tpu: str | None,
         tpu_zone: str | None = None,
         tpu_project: str | None = None,
+        request: EvaluationRequest | None = None,
     ) -> None:
         self.config = config
         self.model_dir = model_dir
@@ -63,20 +67,29 @@ class Experiment:
         self.strategy = connect(tpu, tpu_zone, tpu_project)
         self.workers = Workers(self.strategy)
         self._check_batch_sizes()
-        self.network = configured(**dataclasses.asdict(self.config.model))
+        request = request or EvaluationRequest()
+        self._network_fields = dataclasses.asdict(self.config.model)
+        if request.eval_resolution is not None:  # no weight depends on it
+            self._network_fields["resolution"] = request.eval_resolution
+        self.network = configured(**self._network_fields)
         data = config.data
         self.augmentation = parse_augment(data.augment)
-        self.source = load_source(
-            data.source,
-            data.data_dir,
-            num_classes=data.num_classes,
-            minival_shards=data.minival_shards,
-            minival=data.minival,
-            test=data.test,
-            split_seed=data.split_seed,
-            verify_checksums=data.verify_checksums,
-            image_size=self.network.resolution,
-        )
+        if request.eval_source is None:
+            self.source = load_source(
+                data.source,
+                data.data_dir,
+                num_classes=data.num_classes,
+                minival_shards=data.minival_shards,
+                minival=data.minival,
+                test=data.test,
+                split_seed=data.split_seed,
+                verify_checksums=data.verify_checksums,
+                image_size=self.network.resolution,
+            )
+            self.target = own_target(self.source, request)
+        else:
+            self.target = other_target(request, config, model_dir, self.network.resolution)
+            self.source = self.target.source
         self.bad = {
             split: BadExamples(partial(self.source.place, split), data.max_bad_examples)
             for split in self.source.num_examples
@@ -107,8 +120,8 @@ class Experiment:
 
     def create_model(self, activation: str | None, dtype: str) -> keras.Model:
         return create_model(
-            **dataclasses.asdict(self.config.model),
-            classes=self.source.num_classes,
+            **self._network_fields,
+            classes=self.target.num_classes,
             classifier_activation=activation,
             dtype=dtype,
         )
@@ -150,13 +163,15 @@ class Experiment:
         params = self.state.model.count_params()
         size = self.network.resolution
         self.say(
-            f"{self.network.name}, {self.source.num_classes} classes, {size}x{size} pixels, "
+            f"{self.network.name}, {self.target.num_classes} classes, {size}x{size} pixels, "
             f"{params / 1e6:.2f} M weights, on {describe(self.strategy)} in "
             f"{self.precision}"
         )
         sizes = self.source.num_examples
         counts = ", ".join(f"{sizes[split]} {split}" for split in ("train", "minival", "test"))
         self.say(f"data: {self.source.name} ({counts} images)")
+        if self.target.answers is not None:
+            self.say(f"answers: {len(self.target.answers)} of the network's classes, no other")
         self.say(f"run: {self.model_dir}")
 
     def say(self, text: str) -> None:
@@ -173,6 +188,7 @@ class Experiment:
             self.preprocessing,
             train.eval_batch_size or train.global_batch_size,
             self.bad,
+            self.target.answers,
         )
 
     def reading(self, split: str, call: Callable[[], Any]) -> Any:

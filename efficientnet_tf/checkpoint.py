@@ -2,6 +2,7 @@
 
 In model_dir:
     config.json               the resolved configuration, written once
+    classes.json              how many classes the network tells apart, and their names
     checkpoints/ckpt-<step>   the newest few, everything that training changes
     best/ckpt-<step>          the one with the best minival top-1
 Variables carry readable names ("weights/stem_conv/kernel", "average/...", "step").
@@ -13,6 +14,7 @@ points the file `checkpoint` at it, so a killed process leaves the previous one 
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -29,15 +31,33 @@ _SHOWN = 8
 
 def write_json(path: str, content: Any) -> None:
     """Writes JSON so that the file is either the old one or the whole new one."""
-    temporary = f"{path}.tmp{os.getpid()}"
-    with tf.io.gfile.GFile(temporary, "w") as file:
-        file.write(json.dumps(content, indent=2) + "\n")
-    tf.io.gfile.rename(temporary, path, overwrite=True)
+    write_bytes(path, f"{json.dumps(content, indent=2)}\n".encode())
 
 
 def read_json(path: str) -> Any:
     with tf.io.gfile.GFile(path) as file:
         return json.load(file)
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Writes a file so that it is either the old one or the whole new one."""
+    temporary = f"{path}.tmp{os.getpid()}"
+    with tf.io.gfile.GFile(temporary, "wb") as file:
+        file.write(content)
+    tf.io.gfile.rename(temporary, path, overwrite=True)
+
+
+def read_bytes(path: str) -> bytes:
+    """The content of a file on a disk or in a bucket.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return file.read()
+    except (tf.errors.OpError, OSError) as error:
+        raise UsageError(f'"{path}" cannot be read: {_first_line(error)}.') from error
 
 
 def check_model_dir(model_dir: str, config: config_lib.ExperimentConfig) -> None:
@@ -82,6 +102,35 @@ def claim_model_dir(model_dir: str, config: config_lib.ExperimentConfig) -> None
         raise UsageError(
             f'--model_dir: "{model_dir}" cannot be written: {_first_line(error)}. '
             "Give a folder that you may write to."
+        ) from error
+
+
+def write_classes(model_dir: str, num_classes: int, class_names: Sequence[str] | None) -> None:
+    """Writes classes.json, so that a run can be used where its data set is not."""
+    names = None if class_names is None else list(class_names)
+    content = {"num_classes": num_classes, "class_names": names}
+    write_json(os.path.join(model_dir, "classes.json"), content)
+
+
+def read_classes(model_dir: str) -> tuple[int, tuple[str, ...] | None] | None:
+    """Number and names of the classes of a run; None if it is older than classes.json.
+
+    Raises:
+        UsageError: the file cannot be understood.
+    """
+    path = os.path.join(model_dir, "classes.json")
+    if not tf.io.gfile.exists(path):
+        return None
+    try:
+        content = json.loads(read_bytes(path))
+        number, names = int(content["num_classes"]), content["class_names"]
+        if names is not None and len(names) != number:
+            raise ValueError(f"{number} classes, {len(names)} names")
+        return number, None if names is None else tuple(names)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f'--model_dir: "{path}" does not say the classes of the run ({error}). Remove it: they '
+            "are then read from its checkpoint and its data set."
         ) from error
 
 

@@ -5,9 +5,10 @@ usage error answer at once.
 """
 
 import dataclasses
+import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from efficientnet_tf import config as config_lib
+from efficientnet_tf import evaluation_request
 from efficientnet_tf.errors import RunError, UsageError, nearest
 from efficientnet_tf.export_options import DTYPES, FORMATS, IMAGES, ExportOptions, parse_formats
 from efficientnet_tf.models.networks import configured
@@ -59,6 +61,10 @@ _FLAGS: tuple[tuple[str, tuple[tuple[str, Any, str], ...]], ...] = (
             ("export_images", str(IMAGES), "how many the export is compared on"),
         ),
     ),
+    (
+        "What --mode=eval evaluates (docs/evaluation.md)",
+        tuple((name, None, meaning) for name, meaning in evaluation_request.FLAGS),
+    ),
 )
 
 
@@ -89,10 +95,10 @@ def help_text() -> str:
         lines.append(f"{heading}:")
         for name, default, meaning in group:
             shown = "" if default is None or default is False else f" [{default}]"
-            lines.append(f"  --{name:<13}{meaning}{shown}")
+            lines.append(f"  --{name:<16}{meaning}{shown}")
         lines.append("")
     lines.append("Experiment:")
-    lines.append("  --config       experiment file with get_config() [configs/imagenet.py]")
+    lines.append("  --config          experiment file with get_config() [configs/imagenet.py]")
     lines.append("  --config.FIELD=VALUE overrides any field of it. Fields and their defaults:")
     for name, field, value in config_lib.fields(config_lib.ExperimentConfig()):
         meaning = field.metadata["meaning"]
@@ -196,6 +202,8 @@ def _run(argv: Sequence[str]) -> None:
         print(help_text())
         return
     values, config = parse(argv)
+    asked = {name: values[name].value for name, _ in evaluation_request.FLAGS}
+    request = evaluation_request.evaluation_request(asked, values.mode)
     if values.list_models:
         print(models_table())
         return
@@ -208,10 +216,10 @@ def _run(argv: Sequence[str]) -> None:
     start_tensorflow()
     from efficientnet_tf import experiment
 
-    functions = {
+    functions: dict[str, Callable[..., None]] = {
         "train_and_eval": experiment.train_and_evaluate,
         "train": experiment.train,
-        "eval": experiment.evaluate,
+        "eval": functools.partial(experiment.evaluate, request=request),
         "export": experiment.export,
     }
     where = experiment.Where(

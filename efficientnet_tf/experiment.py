@@ -18,9 +18,12 @@ from efficientnet_tf import __version__, export_formats
 from efficientnet_tf import config as config_lib
 from efficientnet_tf import export as export_lib
 from efficientnet_tf.assembly import Experiment
-from efficientnet_tf.checkpoint import claim_model_dir, write_json
-from efficientnet_tf.evaluate import describe, record
+from efficientnet_tf.checkpoint import claim_model_dir, write_classes, write_json
+from efficientnet_tf.evaluate import describe
+from efficientnet_tf.evaluation_request import EvaluationRequest
+from efficientnet_tf.evaluation_target import splits_of
 from efficientnet_tf.export_options import ExportOptions
+from efficientnet_tf.final_evaluation import evaluate_split, write_metrics
 from efficientnet_tf.optim.schedule import Schedule
 from efficientnet_tf.training.distribution import BatchNormStatistics
 from efficientnet_tf.training.loop import Plan, StopRequest, judge, run, stop_on_signal
@@ -78,17 +81,21 @@ def train_and_score(config: config_lib.ExperimentConfig, where: Where) -> Metric
         evaluator = experiment.evaluator()
         averaged = bool(experiment.state.average)
         metrics = experiment.reading("minival", lambda: evaluator("minival", averaged=averaged))
-        _record(experiment, "minival", "average" if averaged else "raw", "weights", metrics)
+        write_metrics(experiment, "minival", "average" if averaged else "raw", "weights", metrics)
         return metrics
 
 
-def evaluate(config: config_lib.ExperimentConfig, where: Where) -> None:
-    """Evaluates the best checkpoint on minival and test."""
-    with _experiment(config, where) as experiment:
+def evaluate(
+    config: config_lib.ExperimentConfig, where: Where, request: EvaluationRequest | None = None
+) -> None:
+    """Evaluates the best checkpoint, on minival and test if nothing else is asked for."""
+    request = request or EvaluationRequest()
+    with _experiment(config, where, request) as experiment:
         experiment.introduce()
-        for split in ("minival", "test"):
-            if experiment.source.num_examples[split]:
-                _test(experiment, split)
+        experiment.restore_for_use()
+        evaluator = experiment.evaluator()
+        for split in splits_of(request, experiment.source):
+            evaluate_split(experiment, evaluator, request, split)
 
 
 def export(config: config_lib.ExperimentConfig, where: Where) -> None:
@@ -111,6 +118,8 @@ def _train(experiment: Experiment, *, with_evaluation: bool) -> bool:
     schedule = experiment.schedule()
     if experiment.workers.is_chief:
         claim_model_dir(experiment.model_dir, experiment.config)
+        source = experiment.source
+        write_classes(experiment.model_dir, source.num_classes, source.class_names)
         write_json(os.path.join(experiment.model_dir, "versions.json"), _versions())
     evaluates = with_evaluation and experiment.source.num_examples["minival"] > 0
     plan = experiment.plan(with_evaluation=evaluates)
@@ -197,27 +206,16 @@ def _run(
 
 def _test(experiment: Experiment, split: str) -> None:
     experiment.restore_for_use()
-    evaluator = experiment.evaluator()
-    averaged = bool(experiment.state.average)
-    metrics = experiment.reading(split, lambda: evaluator(split, averaged=averaged))
-    _record(experiment, split, "average" if averaged else "raw", "weights", metrics)
-    if experiment.config.train.eval_raw_weights and averaged:
-        raw = experiment.reading(split, lambda: evaluator(split, averaged=False))
-        _record(experiment, split, "raw", "raw weights", raw)
-
-
-def _record(
-    experiment: Experiment, split: str, weights: str, called: str, metrics: Metrics
-) -> None:
-    if experiment.workers.is_chief:
-        step = experiment.step
-        path = record(experiment.model_dir, split, weights, step, metrics)
-        experiment.say(f"{split}, {called} of step {step}: {describe(metrics)} -> {path}")
+    evaluate_split(experiment, experiment.evaluator(), EvaluationRequest(), split)
 
 
 @contextlib.contextmanager
-def _experiment(config: config_lib.ExperimentConfig, where: Where) -> Iterator[Experiment]:
-    experiment = Experiment(config, where.model_dir, where.tpu, where.tpu_zone, where.tpu_project)
+def _experiment(
+    config: config_lib.ExperimentConfig, where: Where, request: EvaluationRequest | None = None
+) -> Iterator[Experiment]:
+    experiment = Experiment(
+        config, where.model_dir, where.tpu, where.tpu_zone, where.tpu_project, request
+    )
     with experiment.workers.together():
         yield experiment
 

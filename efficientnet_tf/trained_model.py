@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from efficientnet_tf.checkpoint import Checkpointer, read_json
+from efficientnet_tf.checkpoint import Checkpointer, read_classes, read_json
 from efficientnet_tf.config import DataConfig, ModelConfig
 from efficientnet_tf.data.preprocessing import Preprocessing
 from efficientnet_tf.data.sources import load_source
@@ -185,8 +185,28 @@ def _shapes(path: str) -> dict[str, list[int]]:
         ) from error
 
 
+def run_classes(model_dir: str, data: DataConfig) -> tuple[int, tuple[str, ...] | None]:
+    """Number and names of the classes that the network of a run tells apart; names may be unknown.
+
+    Raises:
+        UsageError: there is no run.
+    """
+    stored = read_classes(model_dir)
+    if stored is not None:
+        return stored
+    path = _checkpoint_path(model_dir)
+    shapes = _shapes(path)
+    if _HEAD not in shapes:
+        raise UsageError(f'--model_dir: the checkpoint "{path}" holds no layer "predictions".')
+    classes = shapes[_HEAD][0]
+    return classes, _class_names(model_dir, data, classes)
+
+
 def _class_names(model_dir: str, data: DataConfig, classes: int) -> tuple[str, ...] | None:
-    """As the run's export says; else as its data says, if that is still there."""
+    """As classes.json says, or the run's export; else as its data says, if that is still there."""
+    stored = read_classes(model_dir)
+    if stored is not None and stored[0] == classes and stored[1]:
+        return stored[1]
     path = os.path.join(model_dir, "export", "metadata.json")
     names: Any = None
     try:

@@ -15,7 +15,9 @@ from efficientnet_tf.checkpoint import (
     Checkpointer,
     check_model_dir,
     claim_model_dir,
+    read_classes,
     read_json,
+    write_classes,
     write_json,
 )
 from efficientnet_tf.config import ExperimentConfig, finish, to_dict
@@ -160,6 +162,22 @@ def test_damaged_checkpoints_are_refused(
     assert f'the checkpoint "{path}" cannot be read: ' in message
     assert "Remove it to go on from an older one" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("names", [None, ("cat", "dög")])
+def test_the_classes_of_a_run_come_back(tmp_path: Path, names: tuple[str, ...] | None) -> None:
+    assert read_classes(str(tmp_path)) is None  # a run that is older than the file
+    write_classes(str(tmp_path), 2, names)
+    assert read_classes(str(tmp_path)) == (2, names)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"num_classes": 2, "class_names": ["cat"]}', '{"num_classes": []}']
+)
+def test_a_damaged_file_of_classes_is_one_message(tmp_path: Path, content: str) -> None:
+    (tmp_path / "classes.json").write_text(content)
+    with pytest.raises(UsageError, match=r"classes.json. does not say the classes .* Remove it"):
+        read_classes(str(tmp_path))
 
 
 def test_the_newest_few_are_kept_and_the_best_besides(tmp_path: Path, tiny_state: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from efficientnet_tf import cli, startup
+from efficientnet_tf import cli, evaluation_request, startup
 from efficientnet_tf.config import ExperimentConfig, fields
 from efficientnet_tf.errors import RunError
 
@@ -85,6 +85,10 @@ def run(
             'Did you mean "train"',
         ),
         (["--mode="], '--mode must be one of train_and_eval, train, eval, export, received "".'),
+        (["--split=test"], "--split is for --mode=eval, received --mode=train_and_eval."),
+        (["--mode=eval", "--split=tset"], 'Did you mean "test"?'),
+        (["--mode=eval", "--eval_resolution=tiny"], "--eval_resolution must be a whole number"),
+        (["--mode=eval", "--eval_varaint=real"], 'Did you mean "eval_variant"'),
         (["--config=none.py"], '--config: no file "none.py". Give a Python file with get_config()'),
         (["--config="], '--config: no file "".'),
         (["--config=."], '--config: no file ".".'),
@@ -202,7 +206,8 @@ def test_help_lists_every_flag_and_field(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     flags = ("mode", "list_models", "model", "data_dir", "tpu", "model_dir", "export_dir", "config")
-    for flag in flags:
+    evaluation = [name for name, _ in evaluation_request.FLAGS]
+    for flag in (*flags, *evaluation):
         assert any(line.startswith(f"  --{flag} ") for line in lines), flag
     for name, field, default in fields(ExperimentConfig()):
         (line,) = (line for line in lines if line.split()[:1] == [name])
@@ -309,6 +314,25 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, st
             "--config.train.epochs=1",
         ],
         "train": [*digits, f"--model_dir={run}"],
+        "another resolution": [
+            *digits,
+            f"--model_dir={run}",
+            "--mode=eval",
+            "--split=test",
+            "--eval_resolution=32",
+        ],
+        "another source": [
+            *digits,
+            f"--model_dir={run}",
+            "--mode=eval",
+            f"--eval_source=folder:{folder}/none",
+        ],
+        "another source without a run": [
+            *digits,
+            f"--model_dir={folder}/empty",
+            "--mode=eval",
+            "--eval_source=digits",
+        ],
         "another seed": [*digits, f"--model_dir={run}", "--config.train.seed=3"],
         "remove config": f"{run}/config.json",
         "another width": [*digits, f"--model_dir={run}", "--config.model.width_coefficient=0.5"],
@@ -357,6 +381,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, st
             "nothing to evaluate",
             ['--model_dir: no checkpoint in "DIR/empty"', "--mode=train_and_eval"],
         ),
+        ("another source", ["--eval_source=folder:DIR/none (with", '"DIR/none" is not a folder']),
+        ("another source without a run", ['--model_dir: no checkpoint in "DIR/empty"']),
         ("nothing to export", ['--model_dir: no checkpoint in "DIR/empty"']),
         (
             "another seed",
@@ -410,6 +436,10 @@ def test_what_is_right_writes_no_error(answers: Any) -> None:
     code, out, err = answers["train"]
     assert (code, err) == (0, "")
     assert "10 classes, 64x64 pixels" in out
+    code, out, err = answers["another resolution"]
+    assert (code, err) == (0, "")
+    assert "10 classes, 32x32 pixels" in out
+    assert "(359 images) -> DIR/run/evaluation-test-32px.json" in out
 
 
 def test_a_missing_tpu_is_one_message(tmp_path: Path) -> None:

@@ -11,12 +11,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from efficientnet_tf import evaluate
 from efficientnet_tf.data.broken import BadExamples
 from efficientnet_tf.data.files import file_source
 from efficientnet_tf.data.in_memory import ArraySource, digits_source
 from efficientnet_tf.data.preprocessing import Preprocessing
 from efficientnet_tf.errors import RunError
-from efficientnet_tf.evaluate import Evaluator, describe, record
+from efficientnet_tf.evaluate import (
+    Evaluator,
+    describe,
+    describe_scores,
+    record,
+    record_predictions,
+)
+from efficientnet_tf.predictions import Predictions
+from efficientnet_tf.scores import scores, summary
 from efficientnet_tf.training.metrics import Metrics
 
 PREPROCESSING = Preprocessing(16, eval_crop="none")
@@ -133,6 +142,99 @@ def test_damaged_images_are_left_out_and_counted(
         assert found.top1 == pytest.approx(expected.top1)
         assert found.loss == pytest.approx(expected.loss, rel=1e-5)
     assert "(18 images, 2 skipped)" in describe(found)
+    answers = evaluator.answers("test", averaged=False)
+    assert answers.metrics == found
+    np.testing.assert_array_equal(answers.outcomes.places, good)
+
+
+@pytest.mark.parametrize(
+    ("count", "batch"),
+    [(1, 64), (2, 63), (4, 50)],
+)
+def test_answers_are_those_to_each_image_and_their_sums_those_of_the_metrics(
+    replicas: Any, tiny_state: Any, digits: ArraySource, count: int, batch: int
+) -> None:
+    state = tiny_state(replicas(count))
+    evaluator = Evaluator(state, replicas(count), digits, PREPROCESSING, batch)
+    found = evaluator.answers("minival", averaged=False)
+    assert found.metrics == evaluator("minival", averaged=False), "not the same to the last bit"
+    images, labels = (array.numpy() for array in digits.arrays["minival"])
+    batch_of_all = np.stack([PREPROCESSING.for_eval(tf.constant(image)) for image in images])
+    expected = tf.nn.softmax(state.model(batch_of_all, training=False)).numpy()
+    assert found.predictions is not None
+    np.testing.assert_array_equal(found.predictions.places, np.arange(179))
+    np.testing.assert_array_equal(found.predictions.labels, labels)
+    np.testing.assert_allclose(found.predictions.probabilities, expected, rtol=1e-4, atol=1e-6)
+    counted = scores(found.predictions, digits.class_names)
+    assert counted["top1"] == pytest.approx(found.metrics.top1, abs=1e-12)
+    assert counted["top5"] == pytest.approx(found.metrics.top5, abs=1e-12)
+    assert counted["loss"] == pytest.approx(found.metrics.loss, rel=1e-5)
+
+
+def test_answers_of_records_are_in_the_order_of_their_places(
+    replicas: Any, tiny_state: Any, digits: ArraySource
+) -> None:
+    """Files are read by turns, so records do not come in that order."""
+
+    class Mixed(ArraySource):
+        def examples(self, split: str, **arguments: Any) -> tf.data.Dataset:
+            return super().examples(split, **{**arguments, "shuffle": True})
+
+    source = Mixed(**{f.name: getattr(digits, f.name) for f in dataclasses.fields(digits)})
+    evaluator = Evaluator(tiny_state(), replicas(1), source, PREPROCESSING, 64)
+    found = evaluator.answers("minival", averaged=False).predictions
+    assert found is not None
+    np.testing.assert_array_equal(found.places, np.arange(179))
+    np.testing.assert_array_equal(found.labels, digits.arrays["minival"][1])
+
+
+def test_answers_among_some_classes_are_those_of_their_logits(
+    replicas: Any, tiny_state: Any, digits: ArraySource
+) -> None:
+    state = tiny_state()
+    chosen = [3, 5, 8]
+    images, labels = (array.numpy() for array in digits.arrays["test"])
+    rows = np.flatnonzero(np.isin(labels, chosen))
+    part = dataclasses.replace(
+        digits,
+        num_classes=3,
+        num_examples={"test": len(rows)},
+        arrays={"test": (images[rows], tf.constant(np.searchsorted(chosen, labels[rows])))},
+    )
+    evaluator = Evaluator(state, replicas(1), part, PREPROCESSING, 64, classes=chosen)
+    found = evaluator.answers("test", averaged=False)
+    batch = np.stack([PREPROCESSING.for_eval(tf.constant(image)) for image in images[rows]])
+    logits = state.model(batch, training=False).numpy()[:, chosen]
+    assert found.metrics.top1 == (logits.argmax(1) == np.searchsorted(chosen, labels[rows])).mean()
+    assert found.metrics == evaluator("test", averaged=False)
+    assert found.predictions is not None
+    np.testing.assert_allclose(
+        found.predictions.probabilities, tf.nn.softmax(logits), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_of_too_many_answers_only_what_the_scores_need_is_kept(
+    replicas: Any, tiny_state: Any, digits: ArraySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluator = Evaluator(tiny_state(), replicas(1), digits, PREPROCESSING, 64)
+    whole = evaluator.answers("minival", averaged=False)
+    monkeypatch.setattr(evaluate, "MAX_VALUES", 1789)  # 179 images of 10 classes are one more
+    reduced = evaluator.answers("minival", averaged=False)
+    assert reduced.predictions is None
+    assert reduced.metrics == whole.metrics
+    assert summary(reduced.outcomes, None) == summary(whole.outcomes, None)
+    monkeypatch.setattr(evaluate, "MAX_VALUES", 1790)
+    assert evaluator.answers("minival", averaged=False).predictions is not None
+
+
+def test_predictions_that_are_not_kept_leave_no_older_file(tmp_path: Path) -> None:
+    predictions = Predictions(np.arange(2), np.arange(2), np.eye(2, dtype=np.float32))
+    path = record_predictions(str(tmp_path), "test", "raw", predictions)
+    assert path == str(tmp_path / "predictions-test-raw.npz")
+    assert Path(path).exists()
+    for _ in range(2):
+        assert record_predictions(str(tmp_path), "test", "raw", None) is None
+        assert not Path(path).exists()
 
 
 METRICS = Metrics(examples=360, loss=0.07123, top1=0.98611, top5=1.0)
@@ -141,6 +243,21 @@ METRICS = Metrics(examples=360, loss=0.07123, top1=0.98611, top5=1.0)
 def test_a_result_is_one_line_for_people() -> None:
     line = "top-1 98.61 %  top-5 100.00 %  loss 0.0712  (360 images)"
     assert describe(METRICS) == line
+
+
+def test_the_scores_are_one_more_line() -> None:
+    found = {
+        "mean_per_class_accuracy": 0.98576,
+        "calibration": {"ece": 0.02131},
+        "most_confused": [{"true": 1, "predicted": 0, "examples": 2}],
+    }
+    assert describe_scores(found, ("cat", "dog")) == (
+        "mean per class 98.58 %  ECE 0.0213  most confused: dog taken for cat (2 times)"
+    )
+    found["most_confused"][0]["examples"] = 1
+    assert describe_scores(found, None).endswith("most confused: 1 taken for 0 (1 time)")
+    found["most_confused"].clear()
+    assert describe_scores(found, None).endswith("ECE 0.0213")
 
 
 @pytest.mark.parametrize(
@@ -160,3 +277,10 @@ def test_a_result_is_a_file_for_programs(tmp_path: Path, weights: str, name: str
         "top5": 1.0,
         "skipped": 0,
     }
+
+
+def test_more_keys_leave_the_metrics_as_they_are(tmp_path: Path) -> None:
+    more = {"split": "all", "top1": 0.5, "mean_per_class_accuracy": 0.25}
+    content = json.loads(Path(record(str(tmp_path), "a", "average", 1, METRICS, more)).read_text())
+    assert (content["split"], content["top1"]) == ("all", 0.98611)
+    assert content["mean_per_class_accuracy"] == 0.25

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from efficientnet_tf import predictions, scores
+
 ROOT = Path(__file__).parents[1]
 # A network of 50 thousand weights with everything that is random switched on.
 TINY = [
@@ -83,10 +85,17 @@ def test_a_run_says_what_it_did_and_where_it_lies(uninterrupted: tuple[Path, str
     assert "10 classes, 32x32 pixels" in output
     assert "1259 train, 179 minival, 359 test images" in output
     assert f"step {TOTAL_STEPS}: minival top-1" in output
-    assert f"SavedModel: {model_dir}/export (reloaded" in output
+    assert f"\n{model_dir}/export (" in output
+    assert "reloaded, on 32 images the same best class" in output
     evaluation = json.loads((model_dir / "evaluation-test.json").read_text())
     assert evaluation["examples"] == 359
     assert f"top-1 {100 * evaluation['top1']:.2f} %" in output
+    answers = predictions.load(str(model_dir / "predictions-test.npz"))
+    counted = scores.scores(answers, tuple("0123456789"))
+    for name in ("loss", "top1", "top5"):
+        assert counted[name] == pytest.approx(evaluation[name], rel=1e-5)
+    for name in ("mean_per_class_accuracy", "per_class", "calibration", "most_confused"):
+        assert counted[name] == evaluation[name]
     assert "0000 00:" not in output, "TensorFlow's start-up noise"
     versions = json.loads((model_dir / "versions.json").read_text())
     assert versions["tensorflow"] == tf.__version__

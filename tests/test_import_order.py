@@ -18,6 +18,7 @@ LAYERS = (
         "errors",
         "durations",
         "config",
+        "evaluation_request",
         "machine/__init__",
         "machine/findings",
         "machine/packages",
@@ -54,6 +55,7 @@ LAYERS = (
         "data/folder",
         "data/csv_file",
         "data/sources",
+        "data/class_mapping",
         "data/diagnose",
         "data/unusable",
         "data/pipeline",
@@ -124,6 +126,8 @@ LAYERS = (
     ),
     (
         "checkpoint",
+        "predictions",
+        "scores",
         "evaluate",
         "importers/tf1_checkpoint",
         "importers/torch_files",
@@ -136,7 +140,9 @@ LAYERS = (
         "image_list",
         "prediction_table",
         "imagenet_submission",
+        "imagenet_variants",
         "trained_model",
+        "evaluation_target",
     ),
     (
         "access",
@@ -152,7 +158,7 @@ LAYERS = (
         "cam",
         "cam_figure",
     ),
-    ("assembly", "experiment"),
+    ("assembly", "final_evaluation", "experiment"),
     (
         "tpu/__init__",
         "tpu/targets",

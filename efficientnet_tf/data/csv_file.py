@@ -27,7 +27,7 @@ from efficientnet_tf.data.files import (
     check_same_classes,
     file_source,
 )
-from efficientnet_tf.data.holdout import SPLIT_NAMES, hold_out_missing, name_splits
+from efficientnet_tf.data.holdout import SPLIT_NAMES, all_in_test, hold_out_missing, name_splits
 from efficientnet_tf.errors import UsageError, nearest
 
 COLUMNS = ("path", "label", "split")  # split may be missing
@@ -44,7 +44,9 @@ class _Row(NamedTuple):
     split: str  # as written, in lower case
 
 
-def csv_source(path: str, *, minival: int = 0, test: int = 0, split_seed: int = 0) -> FileSource:
+def csv_source(
+    path: str, *, minival: int = 0, test: int = 0, split_seed: int = 0, whole: bool = False
+) -> FileSource:
     """A source of the images that the CSV file `path` (UTF-8, commas, quotes) lists.
 
     A split is train, minival, val or validation (minival beside test, else test) or test, and
@@ -55,6 +57,7 @@ def csv_source(path: str, *, minival: int = 0, test: int = 0, split_seed: int = 
       minival: images to hold out; 0: a tenth of train, at most 25,000.
       test: images to hold out; 0: a tenth of train.
       split_seed: which ones these are.
+      whole: every image is in test, for evaluation alone.
 
     Raises:
       UsageError: the table cannot be read, a line in it is wrong, or the classes are; or of 1,000
@@ -67,22 +70,20 @@ def csv_source(path: str, *, minival: int = 0, test: int = 0, split_seed: int = 
     files = [row.path if "://" in row.path else os.path.join(folder, row.path) for row in rows]
     _check_files(path, rows, files)
     class_names, labels = _classes(path, rows)
-    splits = _splits(path, rows)
-    for split, chosen in splits.items():
-        train, used = (
-            [class_names[label] for label in np.unique(labels[part])]
-            for part in (splits["train"], chosen)
+    if whole:
+        splits = all_in_test(len(rows))
+    else:
+        splits = _checked_splits(path, rows, class_names, labels)
+        splits = hold_out_missing(
+            labels, splits, minival=minival, test=test, seed=split_seed, where=path
         )
-        check_same_classes(train, used, split, path)
     root = os.path.commonprefix(files)
     return file_source(
         f"csv:{os.path.basename(path)}",
         root=root,
         paths=[file[len(root) :] for file in files],
         labels=labels,
-        rows=hold_out_missing(
-            labels, splits, minival=minival, test=test, seed=split_seed, where=path
-        ),
+        rows=splits,
         class_names=class_names,
     )
 
@@ -261,8 +262,17 @@ def _classes(path: str, rows: Sequence[_Row]) -> tuple[tuple[str, ...], np.ndarr
     return tuple(str(number) for number in range(count)), labels
 
 
-def _splits(path: str, rows: Sequence[_Row]) -> dict[str, np.ndarray]:
+def _checked_splits(
+    path: str, rows: Sequence[_Row], class_names: Sequence[str], labels: np.ndarray
+) -> dict[str, np.ndarray]:
     """The rows of each split that the table names; of train, if it has no such column."""
     ours = name_splits(sorted({row.split for row in rows}), f"the split column of {path}")
     found = np.array([ours[row.split] for row in rows])
-    return {split: np.flatnonzero(found == split) for split in ours.values()}
+    splits = {split: np.flatnonzero(found == split) for split in ours.values()}
+    for split, chosen in splits.items():
+        train, used = (
+            [class_names[label] for label in np.unique(labels[part])]
+            for part in (splits["train"], chosen)
+        )
+        check_same_classes(train, used, split, path)
+    return splits

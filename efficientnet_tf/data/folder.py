@@ -24,7 +24,7 @@ from efficientnet_tf.data.files import (
     check_same_classes,
     file_source,
 )
-from efficientnet_tf.data.holdout import SPLIT_NAMES, hold_out_missing, name_splits
+from efficientnet_tf.data.holdout import SPLIT_NAMES, all_in_test, hold_out_missing, name_splits
 from efficientnet_tf.errors import UsageError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")  # in any case
@@ -57,7 +57,7 @@ class _Split:
 
 
 def folder_source(
-    data_dir: str, *, minival: int = 0, test: int = 0, split_seed: int = 0
+    data_dir: str, *, minival: int = 0, test: int = 0, split_seed: int = 0, whole: bool = False
 ) -> FileSource:
     """A source of the images in `data_dir`, a folder on a disk or gs://bucket/folder.
 
@@ -72,6 +72,7 @@ def folder_source(
       minival: images to hold out; 0: a tenth of train, at most 25,000.
       test: images to hold out; 0: a tenth of train.
       split_seed: which ones these are.
+      whole: every image is in test, for evaluation alone.
 
     Raises:
       UsageError: no such folder, no images, fewer than two classes, an empty class, classes that
@@ -99,12 +100,18 @@ def folder_source(
             labels += [label] * len(images)
         rows[split] = np.arange(first, len(paths))
     table = np.array(labels, np.int64)
+    if whole:
+        rows = all_in_test(len(table))
+    else:
+        rows = hold_out_missing(
+            table, rows, minival=minival, test=test, seed=split_seed, where=root
+        )
     return file_source(
         f"folder:{os.path.basename(os.path.abspath(root) if local else root.rstrip('/'))}",
         root=root,
         paths=paths,
         labels=table,
-        rows=hold_out_missing(table, rows, minival=minival, test=test, seed=split_seed, where=root),
+        rows=rows,
         class_names=names,
     )
 

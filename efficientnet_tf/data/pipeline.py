@@ -150,8 +150,11 @@ def eval_dataset(
     global_batch_size: int,
     input_context: tf.distribute.InputContext | None = None,
     bad: BadExamples | None = None,
+    with_index: bool = False,
 ) -> tf.data.Dataset:
     """One pass in stored order: {"image": [B, S, S, 3], "label": int32 [B], "mask": float32 [B]}.
+
+    `with_index` adds the "index" of each example in its split, int64 [B].
 
     The mask is 1 for an image and 0 for padding (a copy of the first image) and for what `bad`
     takes note of. All batches are
@@ -183,11 +186,12 @@ def eval_dataset(
             image = tf.gather(prepared, example["index"])
         return {"image": image, "label": tf.cast(example["label"], tf.int32), "mask": mask}
 
+    kept = ("index",) if with_index else ()
     if prepared is None:
-        stream = items(stream, example_to_item, preprocessing, bad)
+        stream = items(stream, example_to_item, preprocessing, bad, kept)
     batches = stream.batch(share.batch_size, drop_remainder=True)
     if prepared is not None:
-        batches = batches.map(example_to_item)  # gathers whole batches
+        batches = items(batches, example_to_item, preprocessing, None, kept)  # whole batches
     elif bad is not None:
         batches = batches.map(mask_unusable)
     return batches.prefetch(tf.data.AUTOTUNE).with_options(_options(deterministic=True))

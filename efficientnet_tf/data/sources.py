@@ -101,6 +101,7 @@ def load_source(
     split_seed: int = 0,
     verify_checksums: bool = False,
     image_size: int = 224,
+    whole: bool = False,
 ) -> Source:
     """The source that `spec` names.
 
@@ -124,6 +125,7 @@ def load_source(
       split_seed: which images these are.
       verify_checksums: compare the contents of TFRecords with their manifest.
       image_size: of synthetic images.
+      whole: of folder and csv: every image is in test, for evaluation alone.
 
     Raises:
       UsageError: unknown name, no place given, or a `data_dir` for a source that reads none.
@@ -154,7 +156,7 @@ def load_source(
                 f'got "{spec}" and data_dir {data_dir!r}.'
             )
         load = folder_source if kind == "folder" else csv_source
-        return load(place or str(data_dir), test=test, **held_out)
+        return load(place or str(data_dir), test=test, whole=whole, **held_out)
     if data_dir is not None:
         raise UsageError(
             f'data_dir is not read by the data set "{spec}", got "{data_dir}". Drop it.'

@@ -3,7 +3,7 @@
 In training its nearest usable neighbour in the batch, in evaluation nothing: it is masked out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,23 +19,30 @@ def items(
     example_to_item: Callable[[dict[str, tf.Tensor], tf.Tensor], dict[str, tf.Tensor]],
     preprocessing: Preprocessing,
     bad: BadExamples | None,
+    kept: Sequence[str] = (),
 ) -> tf.data.Dataset:
     """The stream with each example made an item; with `bad`, items tell whether they are "usable".
 
     The second part of an element is the epoch in training, the mask (float32) in evaluation.
+    `kept` are parts of the example that the item is to have as they are.
     """
+
+    def item(example: dict[str, tf.Tensor], second: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {**example_to_item(example, second), **{name: example[name] for name in kept}}
+
     if bad is None:
-        return stream.map(example_to_item, num_parallel_calls=tf.data.AUTOTUNE)
+        return stream.map(item, num_parallel_calls=tf.data.AUTOTUNE)
     size, dtype = preprocessing.image_size, tf.as_dtype(preprocessing.image_dtype)
 
     def usable(example: dict[str, tf.Tensor], second: tf.Tensor) -> dict[str, Any]:
-        return {**example_to_item(example, second), "usable": True}
+        return {**item(example, second), "usable": True}
 
     def unusable(example: dict[str, tf.Tensor], second: tf.Tensor) -> dict[str, Any]:
         noted = tf.numpy_function(note, [example["index"], example["image"]], tf.bool)
         blank = {"image": tf.zeros([size, size, 3], dtype), "label": tf.constant(0)}
         if second.dtype == tf.float32:  # the mask of evaluation
             blank["mask"] = second
+        blank |= {name: example[name] for name in kept}
         return {**blank, "usable": tf.ensure_shape(noted, [])}
 
     def note(index: np.ndarray, image: Any) -> np.bool:

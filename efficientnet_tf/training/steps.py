@@ -11,11 +11,12 @@ Differences from the official code: an update may be computed in parts (`accumul
 batch norm then sees one part at a time, as it would see one replica.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.models.engine import use_engine
@@ -166,15 +167,27 @@ class TrainStep:
 
 
 class EvalStep:
-    """Sums the metrics of a whole data set, with the raw or the averaged weights."""
+    """Sums the metrics of a whole data set, with the raw or the averaged weights.
+
+    Args:
+        classes: class numbers that may be answered, in the order of the labels; logits of all
+            others are left out. None: every class may.
+    """
 
     def __init__(
-        self, state: TrainState, strategy: tf.distribute.Strategy, *, averaged: bool
+        self,
+        state: TrainState,
+        strategy: tf.distribute.Strategy,
+        *,
+        averaged: bool,
+        classes: Sequence[int] | None = None,
     ) -> None:
         self._state = state
         self._strategy = strategy
+        self._classes = None if classes is None else list(classes)
         self._weights = state.evaluation_weights(averaged)
         self._run = tf.function(self._batch)
+        self._run_with_answers = tf.function(self._batch_with_answers)
 
     def __call__(self, dataset: Any) -> dict[str, float]:
         """One pass over a (distributed) data set of {"image", "label", "mask"}."""
@@ -184,8 +197,37 @@ class EvalStep:
                 totals[name] += float(value)  # float64 on the host: exact counts beyond 2**24
         return totals
 
+    def with_answers(
+        self, dataset: Any
+    ) -> Iterator[tuple[dict[str, float], dict[str, np.ndarray]]]:
+        """One pass over a data set of {"image", "label", "mask", "index"}, batch by batch.
+
+        Yields the sums of a global batch and of its examples, whichever replica or worker they
+        were on, without padding: "index" int64 [n], "label" int32 [n] and "probabilities" float32
+        [n, classes].
+        """
+        for batch in dataset:
+            sums, answers = self._run_with_answers(batch)
+            rows = {name: value.numpy() for name, value in answers.items()}
+            real = rows.pop("mask") > 0
+            yield (
+                {name: float(value) for name, value in sums.items()},
+                {name: value[real] for name, value in rows.items()},
+            )
+
     def _batch(self, batch: Any) -> dict[str, tf.Tensor]:
-        sums = self._strategy.run(self.replica_sums, args=(batch,))
+        return self._summed(self._strategy.run(self.replica_sums, args=(batch,)))
+
+    def _batch_with_answers(self, batch: Any) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        rows = {name: batch[name] for name in ("index", "label", "mask")}
+        inputs = {name: batch[name] for name in ("image", "label", "mask")}
+        sums, probabilities = self._strategy.run(self._replica_answers, args=(inputs,))
+        rows["probabilities"] = probabilities
+        return self._summed(sums), {
+            name: self._strategy.gather(value, axis=0) for name, value in rows.items()
+        }
+
+    def _summed(self, sums: dict[str, Any]) -> dict[str, tf.Tensor]:
         return {
             name: self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
             for name, value in sums.items()
@@ -193,6 +235,15 @@ class EvalStep:
 
     def replica_sums(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The metrics' sums of one replica's batch."""
+        return batch_sums(self._logits(batch["image"]), batch["label"], batch["mask"])
+
+    def _replica_answers(
+        self, batch: dict[str, tf.Tensor]
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        logits = self._logits(batch["image"])
+        return batch_sums(logits, batch["label"], batch["mask"]), tf.nn.softmax(logits)
+
+    def _logits(self, images: tf.Tensor) -> tf.Tensor:
         with keras.StatelessScope(state_mapping=self._weights):
-            logits = self._state.model(batch["image"], training=False)
-        return batch_sums(logits, batch["label"], batch["mask"])
+            logits = tf.cast(self._state.model(images, training=False), tf.float32)
+        return logits if self._classes is None else tf.gather(logits, self._classes, axis=-1)

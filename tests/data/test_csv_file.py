@@ -79,6 +79,14 @@ def test_splits_of_the_table(write: Write) -> None:
         csv_source(write("split,path,label", *lines), test=1)
 
 
+def test_whole_tables_are_for_evaluation(write: Write) -> None:
+    splits = ["val", "val", "Train", "val", "test", "test"]  # no cat in train, which is no matter
+    lines = [f"{s},{line}" for s, line in zip(splits, LABELLED, strict=True)]
+    source = csv_source(write("split,path,label", *lines), whole=True)
+    assert source.num_examples == {"train": 0, "minival": 0, "test": 6}
+    assert rows(source, "test") == MEANT
+
+
 def test_the_seed_chooses_what_is_held_out(write: Write) -> None:
     table = write(*LABELLED)
     held_out = {tuple(rows(csv_source(table, split_seed=seed), "test")) for seed in range(8)}

@@ -81,6 +81,24 @@ def test_split_folders(make: Make) -> None:
         folder_source(str(root), minival=4)
 
 
+def test_whole_folders_are_for_evaluation(make: Make) -> None:
+    """Also what nothing could be held out of; splits do not count."""
+    source = folder_source(str(make("dog/a.jpg", "cat/b.png")), whole=True)
+    assert source.num_examples == {"train": 0, "minival": 0, "test": 2}
+    assert contents(source, "test") == [("cat", "cat/b.png"), ("dog", "dog/a.jpg")]
+
+
+def test_whole_folders_with_splits(make: Make) -> None:
+    root = make("train/dog/a.jpg", "train/cat/b.jpg", "val/dog/c.jpg", "test/cat/d.jpg")
+    source = folder_source(str(root), whole=True)
+    assert {path for _, path in contents(source, "test")} == {
+        "train/dog/a.jpg",
+        "train/cat/b.jpg",
+        "val/dog/c.jpg",
+        "test/cat/d.jpg",
+    }
+
+
 def test_val_is_test_where_there_is_none_as_for_imagenet(make: Make) -> None:
     source = folder_source(str(make("Train/1/a.jpg*10", "Train/2/a.jpg*10", "Val/1/v.jpg*7")))
     assert source.num_examples == {"train": 18, "minival": 2, "test": 7}

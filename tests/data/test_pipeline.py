@@ -322,6 +322,21 @@ def test_evaluation_is_in_stored_order() -> None:
             np.testing.assert_array_equal(image, RANDOM.for_eval(stored))
 
 
+@pytest.mark.parametrize("preprocessing", [FIXED, RANDOM])
+def test_evaluation_tells_the_index_of_each_image_if_asked(preprocessing: Preprocessing) -> None:
+    """Whether the images are prepared at once or not."""
+    source = numbered(10)
+    plain = list(eval_dataset(source, "test", preprocessing, global_batch_size=4))
+    assert set(plain[0]) == {"image", "label", "mask"}
+    told = eval_dataset(source, "test", preprocessing, global_batch_size=4, with_index=True)
+    assert told.element_spec["index"] == tf.TensorSpec([4], tf.int64)
+    for batch, before in zip(told, plain, strict=True):
+        for key, value in before.items():
+            np.testing.assert_array_equal(batch[key], value)
+        real = batch["mask"].numpy() == 1
+        np.testing.assert_array_equal(batch["index"][real], batch["label"][real])
+
+
 def test_global_batches_are_dealt_in_order() -> None:
     # Step 0 of two pipelines with two replicas each: images 0-3 to the first, 4-7 to the second.
     for index, expected in enumerate([[0, 1, 2, 3, 8, 9], [4, 5, 6, 7]]):

@@ -108,6 +108,22 @@ def test_evaluation_masks_out(healthy_and_damaged) -> None:
                 np.testing.assert_array_equal(batch["image"][row], before["image"][row])
 
 
+def test_evaluation_can_tell_indices_over_damaged_data(healthy_and_damaged) -> None:
+    source, _, _ = healthy_and_damaged
+    bad = noted(source, "test")
+    batches = eval_dataset(
+        source, "test", PREPROCESSING, global_batch_size=BATCH, bad=bad, with_index=True
+    )
+    found = {}
+    for batch in batches.as_numpy_iterator():
+        assert set(batch) == {"image", "label", "mask", "index"}
+        for row in np.flatnonzero(batch["mask"]):
+            found[int(batch["index"][row])] = int(batch["label"][row])
+    examples = source.examples("test", epoch=0, seed=0, shuffle=False).as_numpy_iterator()
+    expected = {int(each["index"]): int(each["label"]) for each in examples}
+    assert found == {i: label for i, label in expected.items() if label not in (4, 9)}
+
+
 def test_more_than_the_limit_ends_the_stream(healthy_and_damaged) -> None:
     source, _, _ = healthy_and_damaged
     bad = noted(source, "train", limit=2)
