@@ -21,6 +21,7 @@ from efficientnet_tf.assembly import Experiment
 from efficientnet_tf.checkpoint import claim_model_dir, write_json
 from efficientnet_tf.evaluate import describe, record
 from efficientnet_tf.export_options import ExportOptions
+from efficientnet_tf.init_record import write_record
 from efficientnet_tf.optim.schedule import Schedule
 from efficientnet_tf.training.distribution import BatchNormStatistics
 from efficientnet_tf.training.loop import Plan, StopRequest, judge, run, stop_on_signal
@@ -111,6 +112,8 @@ def _train(experiment: Experiment, *, with_evaluation: bool) -> bool:
     schedule = experiment.schedule()
     if experiment.workers.is_chief:
         claim_model_dir(experiment.model_dir, experiment.config)
+        if experiment.initial is not None:
+            write_record(experiment.model_dir, experiment.initial)
         write_json(os.path.join(experiment.model_dir, "versions.json"), _versions())
     evaluates = with_evaluation and experiment.source.num_examples["minival"] > 0
     plan = experiment.plan(with_evaluation=evaluates)

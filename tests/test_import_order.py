@@ -53,6 +53,7 @@ LAYERS = (
         "data/files",
         "data/folder",
         "data/csv_file",
+        "data/resampling",
         "data/sources",
         "data/diagnose",
         "data/unusable",
@@ -106,6 +107,7 @@ LAYERS = (
         "optim/schedule",
         "optim/keras_schedule",
         "optim/rmsprop",
+        "optim/sgd",
         "optim/ema",
     ),
     (
@@ -136,7 +138,9 @@ LAYERS = (
         "image_list",
         "prediction_table",
         "imagenet_submission",
+        "init_record",
         "trained_model",
+        "transfer",
     ),
     (
         "access",
