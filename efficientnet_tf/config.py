@@ -209,20 +209,21 @@ class TransferConfig(_Section):
 
 @dataclasses.dataclass
 class ExperimentConfig(_Section):
-    init_from: str = _option(
-        "", "first weights: a .safetensors file, the model_dir of another run, imagenet"
-    )
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     transfer: TransferConfig = dataclasses.field(default_factory=TransferConfig)
+    init_from: str = _option(
+        "", "first weights: a .safetensors file, the model_dir of another run, imagenet"
+    )
 
 
 # Fields that do not change the numbers of any step, or only of steps still to come.
 FREE_ON_RESUME = frozenset(
     {
         "data.data_dir",
+        "data.expected_sizes",
         "data.verify_checksums",
         "data.on_error",
         "data.max_bad_examples",
