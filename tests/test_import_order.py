@@ -64,6 +64,7 @@ LAYERS = (
         "data/prepare",
         "data/inventory",
         "data/scan",
+        "finetune",
     ),
     (
         "models/__init__",
