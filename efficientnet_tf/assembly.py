@@ -16,7 +16,7 @@ from efficientnet_tf.data.broken import BadExamples
 from efficientnet_tf.data.diagnose import explain_data_error, fault
 from efficientnet_tf.data.pipeline import train_dataset
 from efficientnet_tf.data.preprocessing import Preprocessing
-from efficientnet_tf.data.resampling import balanced, class_counts, with_minival
+from efficientnet_tf.data.resampling import balanced, class_counts, with_fold, with_minival
 from efficientnet_tf.data.sources import check_expected, load_source
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.evaluate import Evaluator
@@ -96,6 +96,8 @@ class Experiment:
         check_expected(self.source, data.num_classes, data.expected_sizes)
         if data.train_on_minival:
             self.source = with_minival(self.source)
+        elif data.folds:
+            self.source = with_fold(self.source, data.folds, data.fold, data.split_seed)
         # What the training reads; steps and epochs count the images of `source`.
         self.train_source = balanced(self.source) if data.balanced_sampling else self.source
         check_model_dir(model_dir, config)

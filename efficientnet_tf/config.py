@@ -95,6 +95,10 @@ class DataConfig(_Section):
     train_on_minival: bool = _option(
         False, "nothing is held out: train with minival, keep the last checkpoint"
     )
+    folds: int = _option(
+        0, "cross-validation: minival is one of so many parts of train and minival; 0: off", low=0
+    )
+    fold: int = _option(0, "which part, from 0", low=0)
     expected_sizes: tuple[int, ...] = _option(
         (), "images of train with minival, and of test; other sizes are refused; (): any"
     )
@@ -355,6 +359,13 @@ def _check_sizes(config: ExperimentConfig) -> None:
         raise UsageError(
             "config fields data.train_on_minival and data.minival contradict each other: minival "
             f"is {config.data.minival}. Set one of them."
+        )
+    folds, fold = config.data.folds, config.data.fold
+    if folds == 1 or (folds and (fold >= folds or config.data.train_on_minival)):
+        raise UsageError(
+            "config field data.folds must be 0 or at least 2, above data.fold, and without "
+            f"data.train_on_minival; received folds {folds}, fold {fold}, train_on_minival "
+            f"{config.data.train_on_minival}."
         )
 
 

@@ -24,6 +24,7 @@ LAYERS = (
         "machine/chips",
         "machine/tpu",
         "startup",
+        "repeats",
     ),
     (
         "data/__init__",
@@ -236,6 +237,7 @@ LIGHT = (
     "machine/chips",
     "machine/tpu",
     "startup",
+    "repeats",
     "models/__init__",
     "models/block_string",
     "models/scaling",

@@ -1,4 +1,4 @@
-"""Other training splits of the same source: with minival, or with all classes equally often.
+"""Other training splits of a source: with minival, folds of both, all classes equally often.
 
 A balanced pass takes as many images of each class as the smallest class has, without replacement
 and others in each pass, so that no image comes twice with the same augmentation. Which ones is a
@@ -70,6 +70,50 @@ def _joined_files(train: RecordFiles, minival: RecordFiles) -> RecordFiles | Non
         for files, known in zip((train, minival), counts, strict=True)
     ]
     return RecordFiles(paths, np.concatenate(counts), np.concatenate(kept))
+
+
+def with_fold(source: Source, folds: int, fold: int, seed: int) -> Source:
+    """The source with part `fold` of `folds` of train and minival as minival, the rest as train.
+
+    Each class is spread evenly over the folds; they are disjoint, and together all there is.
+
+    Raises:
+        UsageError: the source cannot be cut so, or a fold would be empty.
+    """
+    whole = with_minival(source)
+    labels = _labels(whole)
+    if labels is None or not isinstance(whole, (FileSource, ArraySource)):
+        raise UsageError(
+            "config field data.folds needs images that can be chosen one by one, as those of a "
+            f'folder, a csv or the digits; "{source.name}" is read from its beginning.'
+        )
+    if folds > len(labels):
+        raise UsageError(
+            f"config field data.folds must be at most {len(labels)}, the images of train and "
+            f"minival; received {folds}."
+        )
+    rows = np.random.RandomState(seed).permutation(len(labels))
+    rows = rows[np.argsort(labels[rows], kind="stable")]
+    held_out = np.sort(rows[fold::folds])
+    kept = np.setdiff1d(rows, held_out)
+    sizes = {**whole.num_examples, "train": len(kept), "minival": len(held_out)}
+
+    def cut(splits: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        with tf.device("CPU:0"):
+            both = splits["train"]
+            return {
+                **splits,
+                "train": tf.gather(both, kept),
+                "minival": tf.gather(both, held_out),
+            }
+
+    if isinstance(whole, FileSource):
+        names, tables = cut(whole.names), cut(whole.labels)
+        return dataclasses.replace(whole, num_examples=sizes, names=names, labels=tables)
+    images = cut({split: pair[0] for split, pair in whole.arrays.items()})
+    tables = cut({split: pair[1] for split, pair in whole.arrays.items()})
+    arrays = {split: (images[split], tables[split]) for split in images}
+    return dataclasses.replace(whole, num_examples=sizes, arrays=arrays)
 
 
 def class_counts(source: Source) -> list[int]:
