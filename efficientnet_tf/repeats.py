@@ -33,13 +33,13 @@ class Run:
         name: of its folder, "seed-0" or "fold-2".
         flags: what it adds to the common ones.
         modes: of main.py, one after another.
-        result: the file that it has when it is done.
+        split: whose evaluation is its result.
     """
 
     name: str
     flags: tuple[str, ...]
     modes: tuple[str, ...] = ("train_and_eval",)
-    result: str = "evaluation-test.json"
+    split: str = "test"
 
 
 def seeds(count: int) -> list[Run]:
@@ -52,7 +52,7 @@ def folds(count: int) -> list[Run]:
             f"fold-{fold}",
             (f"--config.data.folds={count}", f"--config.data.fold={fold}"),
             ("train", "eval"),
-            "evaluation-minival.json",
+            "minival",
         )
         for fold in range(count)
     ]
@@ -82,9 +82,9 @@ def run_all(
 def train(run: Run, flags: Sequence[str], folder: str) -> dict[str, Any]:
     """Brings one run to its result; see `run_all`."""
     model_dir = Path(folder) / run.name
-    result, wanted = model_dir / run.result, [*flags, *run.flags]
+    wanted = [*flags, *run.flags]
     _check_flags(model_dir, wanted)
-    for mode in () if result.exists() else run.modes:
+    for mode in run.modes if _result(model_dir, run.split) is None else ():
         with open(model_dir / "log.txt", "ab") as log:
             code = subprocess.run(
                 [
@@ -104,9 +104,19 @@ def train(run: Run, flags: Sequence[str], folder: str) -> dict[str, Any]:
                 f"{run.name} ended with exit code {code}: {_last_line(model_dir / 'log.txt')} The "
                 "same command goes on from there."
             )
-    if not result.exists():
+    result = _result(model_dir, run.split)
+    if result is None:
         raise RunError(f"{run.name} was stopped; the same command goes on from there.")
-    return json.loads(result.read_text(encoding="utf-8"))
+    return result
+
+
+def _result(model_dir: Path, split: str) -> dict[str, Any] | None:
+    """The evaluation of the averaged weights, of the raw ones where a run keeps no averages."""
+    for weights in ("", "-raw"):
+        path = model_dir / f"evaluation-{split}{weights}.json"
+        if path.exists():
+            return json.loads(path.read_text(encoding="utf-8"))
+    return None
 
 
 def _check_flags(model_dir: Path, flags: Sequence[str]) -> None:

@@ -38,7 +38,12 @@ from efficientnet_tf.optim.rmsprop import RMSProp
 from efficientnet_tf.optim.schedule import KINDS, Schedule, scaled_learning_rate
 
 B0 = "efficientnet-b0"
-FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+WITH_ARGUMENT = ("finetune", "transfer")  # tests of their own
+FILES = sorted(
+    path
+    for path in (Path(__file__).parents[1] / "configs").glob("*.py")
+    if path.stem not in WITH_ARGUMENT
+)
 NAMES = [name for name, _, _ in fields(ExperimentConfig())]
 
 
@@ -367,4 +372,12 @@ def test_no_minival_and_a_size_for_it_contradict_each_other() -> None:
     config = ExperimentConfig()
     config.data.train_on_minival, config.data.minival = True, 100
     with pytest.raises(UsageError, match="contradict each other: minival is 100"):
+        finish(config)
+
+
+@pytest.mark.parametrize(("folds", "fold", "joined"), [(1, 0, False), (3, 3, False), (3, 0, True)])
+def test_folds_fit_together(folds: int, fold: int, joined: bool) -> None:
+    config = ExperimentConfig()
+    config.data.folds, config.data.fold, config.data.train_on_minival = folds, fold, joined
+    with pytest.raises(UsageError, match=f"received folds {folds}, fold {fold}"):
         finish(config)

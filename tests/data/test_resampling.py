@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from efficientnet_tf.data.folder import folder_source
 from efficientnet_tf.data.in_memory import array_source, digits_source
 from efficientnet_tf.data.records import RecordFiles, RecordSource
-from efficientnet_tf.data.resampling import balanced, class_counts, with_minival
+from efficientnet_tf.data.resampling import balanced, class_counts, with_fold, with_minival
 from efficientnet_tf.data.source import Source
 from efficientnet_tf.data.sources import check_expected, synthetic_source
 from efficientnet_tf.errors import UsageError
@@ -163,3 +163,55 @@ def test_another_data_set_than_expected_is_refused() -> None:
         check_expected(digits, 37, ())
     with pytest.raises(UsageError, match=r"expects 1438 images .* and 360 of test.* 1438 and 359"):
         check_expected(digits, 10, (1438, 360))
+
+
+@pytest.mark.parametrize("kind", ["files", "arrays"])
+def test_folds_are_disjoint_even_and_together_everything(tmp_path: Path, kind: str) -> None:
+    if kind == "files":
+        write_folder(tmp_path, {"cat": 20, "dog": 10})
+        source: Source = folder_source(str(tmp_path))
+    else:
+        source = digits_source()
+    whole = with_minival(source)
+    total = whole.num_examples["train"]
+    held_out: Counter[Any] = Counter()
+    for fold in range(3):
+        cut = with_fold(source, 3, fold, seed=0)
+        assert cut.num_examples["train"] + cut.num_examples["minival"] == total
+        assert abs(cut.num_examples["minival"] - total / 3) < 1
+        parts = {
+            split: [
+                (np.asarray(e["image"]).tobytes(), int(e["label"]))
+                for e in cut.examples(split, epoch=0, seed=0, shuffle=False).as_numpy_iterator()
+            ]
+            for split in ("train", "minival")
+        }
+        counts = np.bincount([label for _, label in parts["minival"]])
+        np.testing.assert_allclose(counts, np.array(class_counts(whole)) / 3, atol=1.01)
+        held_out.update(parts["minival"])
+        assert Counter(parts["train"]) + Counter(parts["minival"]) == Counter(everything(whole))
+    assert held_out == Counter(everything(whole))
+
+
+def everything(source: Source) -> list[tuple[bytes, int]]:
+    examples = source.examples("train", epoch=0, seed=0, shuffle=False)
+    return [
+        (np.asarray(e["image"]).tobytes(), int(e["label"])) for e in examples.as_numpy_iterator()
+    ]
+
+
+def test_folds_depend_on_the_seed_alone() -> None:
+    first, again, other = (with_fold(digits_source(), 5, 1, seed) for seed in (0, 0, 1))
+    images = [source.arrays["minival"][0].numpy() for source in (first, again, other)]
+    np.testing.assert_array_equal(images[0], images[1])
+    assert not np.array_equal(images[0], images[2])
+
+
+def test_folds_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"cat": 3, "dog": 3})
+    with pytest.raises(UsageError, match="at most 5, the images of train and minival; received 9"):
+        with_fold(folder_source(str(tmp_path)), 9, 0, 0)
+    shares = {"train": RecordFiles(["a"], np.array([3])), "test": RecordFiles(["a"], np.array([3]))}
+    source = record_source({**shares, "minival": RecordFiles(["b"], np.array([0]))})
+    with pytest.raises(UsageError, match='one by one.*"records" is read from its beginning'):
+        with_fold(source, 2, 0, 0)
