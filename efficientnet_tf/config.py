@@ -99,8 +99,8 @@ class DataConfig(_Section):
         0, "cross-validation: minival is one of so many parts of train and minival; 0: off", low=0
     )
     fold: int = _option(0, "which part, from 0", low=0)
-    expected_sizes: tuple[int, ...] = _option(
-        (), "images of train with minival, and of test; other sizes are refused; (): any"
+    expected_sizes: tuple[int, ...] | None = _option(
+        None, "images of train with minival, and of test; others are refused; None, (): any"
     )
     balanced_sampling: bool = _option(False, "folder, csv, digits: all classes equally often")
     split_seed: int = _option(0, "which images are held out", low=0, high=2**31 - 1)
@@ -354,7 +354,8 @@ def _check_sizes(config: ExperimentConfig) -> None:
             "config field data.expected_sizes must be two numbers of images, of train with minival "
             f"and of test, or (); received {sizes!r}."
         )
-    config.data.expected_sizes = tuple(sizes)
+    if sizes is not None:
+        config.data.expected_sizes = tuple(sizes)
     if config.data.train_on_minival and config.data.minival:
         raise UsageError(
             "config fields data.train_on_minival and data.minival contradict each other: minival "

@@ -107,7 +107,7 @@ def run(argv: Sequence[str]) -> None:
         "--config.data.train_on_minival=true",
         "--config.train.epochs=60",
         "--config.train.checkpoint_every_epochs=0",
-        # A third of the rate of pretraining: from scratch, with more, 100 images are not even fitted.
+        # A third of the rate of pretraining: with more, scratch does not even fit 100 images.
         "--config.optimizer.base_learning_rate=0.027",
         "--config.transfer.batch_norm_momentum=0.9",
         "--config.transfer.new_head=true",

@@ -165,12 +165,12 @@ def load_source(
     )
 
 
-def check_expected(source: Source, num_classes: int, sizes: Sequence[int]) -> None:
+def check_expected(source: Source, num_classes: int, sizes: Sequence[int] | None) -> None:
     """Refuses a source that is not the data set that the configuration says.
 
     Args:
       num_classes: 0 for any.
-      sizes: images of train with minival, and of test; empty for any.
+      sizes: images of train with minival, and of test; None or empty for any.
 
     Raises:
       UsageError: what was expected, what was found.
