@@ -94,6 +94,8 @@ class Experiment:
             exif_rotation=config.data.exif_rotation,
         )
         check_expected(self.source, data.num_classes, data.expected_sizes)
+        # The real ones need the counts; a wrong list is refused before anything is written.
+        transfer.class_weights(config.transfer.class_weights, [1] * self.source.num_classes)
         if data.train_on_minival:
             self.source = with_minival(self.source)
         elif data.folds:

@@ -131,4 +131,4 @@ def test_mistakes_are_said_before_anything_is_written(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
-    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert not (tmp_path / "run").exists()
