@@ -9,18 +9,20 @@ import keras
 import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf import durations
-from efficientnet_tf.checkpoint import Checkpointer, check_model_dir
+from efficientnet_tf import durations, transfer
+from efficientnet_tf.checkpoint import Checkpointer, check_model_dir, newest_checkpoint
 from efficientnet_tf.data.augmentation import parse_augment
 from efficientnet_tf.data.broken import BadExamples
 from efficientnet_tf.data.diagnose import explain_data_error, fault
 from efficientnet_tf.data.pipeline import train_dataset
 from efficientnet_tf.data.preprocessing import Preprocessing
-from efficientnet_tf.data.sources import load_source
+from efficientnet_tf.data.resampling import balanced, class_counts, with_fold, with_minival
+from efficientnet_tf.data.sources import check_expected, load_source
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.evaluate import Evaluator
 from efficientnet_tf.evaluation_request import EvaluationRequest
 from efficientnet_tf.evaluation_target import other_target, own_target
+from efficientnet_tf.init_record import read_record
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.optim.ema import ema_enabled
@@ -104,7 +106,18 @@ class Experiment:
             interpolation=config.data.interpolation,
             exif_rotation=config.data.exif_rotation,
         )
+        check_expected(self.source, data.num_classes, data.expected_sizes)
+        # The real ones need the counts; a wrong list is refused before anything is written.
+        transfer.class_weights(config.transfer.class_weights, [1] * self.source.num_classes)
+        if data.train_on_minival:
+            self.source = with_minival(self.source)
+        elif data.folds:
+            self.source = with_fold(self.source, data.folds, data.fold, data.split_seed)
+        # What the training reads; steps and epochs count the images of `source`.
+        self.train_source = balanced(self.source) if data.balanced_sampling else self.source
         check_model_dir(model_dir, config)
+        begun = newest_checkpoint(model_dir) is not None
+        self.initial = read_record(model_dir) if begun else None
         self.precision = config.train.precision
         if self.precision == "auto":
             self.precision = "bfloat16" if is_tpu(self.strategy) else "float32"
@@ -113,18 +126,34 @@ class Experiment:
             model = self.create_model(
                 None, "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
             )
-            self.state = TrainState(model, with_average=ema_enabled(config.optimizer.ema_decay))
+            transfer.prepare(model, config.transfer)
+            if config.init_from and not begun:
+                self.initial = transfer.load_initial(
+                    model,
+                    config.init_from,
+                    name=self.network.name,
+                    class_names=self.source.class_names,
+                    new_head=config.transfer.new_head,
+                )
+            self.state = TrainState(
+                model,
+                with_average=ema_enabled(config.optimizer.ema_decay),
+                with_mean_square=config.optimizer.kind == "rmsprop",
+            )
         self.checkpointer = Checkpointer(
             model_dir, self.state, config.train.keep_checkpoints, self.workers
         )
 
     def create_model(self, activation: str | None, dtype: str) -> keras.Model:
-        return create_model(
+        model = create_model(
             **self._network_fields,
             classes=self.target.num_classes,
             classifier_activation=activation,
             dtype=dtype,
         )
+        if self.initial is not None:
+            self.initial.apply(model)
+        return model
 
     def _check_batch_sizes(self) -> None:
         train = self.config.train
@@ -161,10 +190,13 @@ class Experiment:
     def introduce(self) -> None:
         """Three lines: what runs on what, and where it lies."""
         params = self.state.model.count_params()
+        trained = sum(weight.shape.num_elements() for weight in self.state.trainable.values())
+        frozen = self.config.transfer.freeze_until
+        share = f" ({trained / 1e6:.2f} M trained, above {frozen})" if frozen else ""
         size = self.network.resolution
         self.say(
             f"{self.network.name}, {self.target.num_classes} classes, {size}x{size} pixels, "
-            f"{params / 1e6:.2f} M weights, on {describe(self.strategy)} in "
+            f"{params / 1e6:.2f} M weights{share}, on {describe(self.strategy)} in "
             f"{self.precision}"
         )
         sizes = self.source.num_examples
@@ -172,6 +204,8 @@ class Experiment:
         self.say(f"data: {self.source.name} ({counts} images)")
         if self.target.answers is not None:
             self.say(f"answers: {len(self.target.answers)} of the network's classes, no other")
+        if self.initial is not None:
+            self.say(str(self.initial))
         self.say(f"run: {self.model_dir}")
 
     def say(self, text: str) -> None:
@@ -251,8 +285,19 @@ class Experiment:
                 self.strategy.num_replicas_in_sync, train.batch_norm
             ),
             rematerialise=train.rematerialise,
+            optimizer=optimizer.kind,
+            rates=transfer.learning_rates(self.state.model, self.config.transfer),
+            class_weights=self.class_weights(),
         )
         return TrainStep(self.state, options, self.strategy)
+
+    def class_weights(self) -> list[float] | None:
+        """Of the loss, if the configuration asks for any."""
+        asked = self.config.transfer.class_weights
+        if asked == "none":
+            return None
+        counts = self.reading("train", lambda: class_counts(self.source))
+        return transfer.class_weights(asked, counts)
 
     def train_iterator(self) -> Any:
         """Batches for each replica, from the step of the state on."""
@@ -266,7 +311,7 @@ class Experiment:
             # Augmented images are whole numbers anyway, and a quarter of the bytes as uint8.
             preprocessing = dataclasses.replace(preprocessing, image_dtype="uint8")
         dataset = train_dataset(
-            self.source,
+            self.train_source,
             preprocessing,
             global_batch_size=train.global_batch_size,
             seed=train.seed,

@@ -8,13 +8,14 @@ In model_dir:
 Variables carry readable names ("weights/stem_conv/kernel", "average/...", "step").
 
 Order of precedence on start: a checkpoint in model_dir continues that run; without one the run
-starts from scratch. TensorFlow writes a checkpoint to temporary files, renames them and only then
-points the file `checkpoint` at it, so a killed process leaves the previous one in force.
+starts from the weights of `init_from`, or from scratch. TensorFlow writes a checkpoint to temporary
+files, renames them and only then points the file `checkpoint` at it, so a killed process leaves the
+previous one in force.
 """
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -27,6 +28,7 @@ from efficientnet_tf.training.state import TrainState
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _PREFIX = "variables/"
 _SHOWN = 8
+_NEWEST = "checkpoints"
 
 
 def write_json(path: str, content: Any) -> None:
@@ -146,6 +148,57 @@ def _stored_name(key: str) -> str | None:
     return escaped.replace(".S", "/").replace("..", ".")
 
 
+def restore_variables(path: str, variables: Mapping[str, Any], table: str = "") -> None:
+    """Sets every variable from the one of its name in a checkpoint, or none.
+
+    Args:
+        variables: by the names of `TrainState.named_variables`.
+        table: begin of the names that must be there and no others ("average/"); "": all.
+
+    Raises:
+        UsageError: it is unreadable or of another model; the message lists the differences.
+    """
+    try:
+        reader = tf.train.load_checkpoint(path)
+        shapes = reader.get_variable_to_shape_map()
+        keys = {_stored_name(key) or "": key for key in shapes}
+        keys = {name: key for name, key in keys.items() if name and name.startswith(table)}
+        lines = _differences(variables, {name: shapes[key] for name, key in keys.items()})
+        values = {} if lines else {name: reader.get_tensor(key) for name, key in keys.items()}
+    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a file cut off
+        raise UsageError(
+            f'the checkpoint "{path}" cannot be read: {_first_line(error)}. '
+            "Remove it to go on from an older one, or use another --model_dir."
+        ) from error
+    if lines:
+        shown = "\n  ".join(lines[:_SHOWN])
+        more = f"\n  and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+        raise UsageError(
+            f'the checkpoint "{path}" is of another model, {len(lines)} differences:\n  '
+            f"{shown}{more}\nUse the model it was made with, or another --model_dir."
+        )
+    for name, variable in variables.items():
+        variable.assign(values[name])
+
+
+def _differences(variables: Mapping[str, Any], stored: Mapping[str, list[int]]) -> list[str]:
+    lines = []
+    for name, variable in variables.items():
+        if name not in stored:
+            lines.append(f"{name}: not in the checkpoint")
+        elif tuple(stored[name]) != tuple(variable.shape):
+            lines.append(
+                f"{name}: shape {tuple(stored[name])} in the checkpoint, "
+                f"{tuple(variable.shape)} here"
+            )
+    return lines + [f"{name}: not in this model" for name in stored if name not in variables]
+
+
+def newest_checkpoint(model_dir: str) -> str | None:
+    """Path of the checkpoint that a run in model_dir would go on from."""
+    return tf.train.latest_checkpoint(os.path.join(model_dir, _NEWEST))
+
+
 class Checkpointer:
     """Saves a state into model_dir and restores it strictly: every variable, no leftovers.
 
@@ -161,7 +214,7 @@ class Checkpointer:
         self._variables = state.named_variables()
         holder = tf.train.Checkpoint(variables=self._variables)
         self._newest = tf.train.CheckpointManager(
-            holder, os.path.join(model_dir, "checkpoints"), max_to_keep=keep
+            holder, os.path.join(model_dir, _NEWEST), max_to_keep=keep
         )
         self._best = tf.train.CheckpointManager(
             holder, os.path.join(model_dir, "best"), max_to_keep=1
@@ -170,7 +223,7 @@ class Checkpointer:
     @property
     def newest(self) -> str | None:
         """Path of the newest complete checkpoint."""
-        return tf.train.latest_checkpoint(self._newest.directory)
+        return newest_checkpoint(self._model_dir)
 
     @property
     def best(self) -> str | None:
@@ -210,36 +263,4 @@ class Checkpointer:
         Raises:
             UsageError: it is unreadable or of another model; the message lists the differences.
         """
-        try:
-            reader = tf.train.load_checkpoint(path)
-            keys = {_stored_name(key): key for key in reader.get_variable_to_shape_map()}
-            keys.pop(None, None)
-            shapes = reader.get_variable_to_shape_map()
-            lines = self._differences({name: shapes[key] for name, key in keys.items()})
-            values = {} if lines else {name: reader.get_tensor(key) for name, key in keys.items()}
-        except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a file cut off
-            raise UsageError(
-                f'the checkpoint "{path}" cannot be read: {_first_line(error)}. '
-                "Remove it to go on from an older one, or use another --model_dir."
-            ) from error
-        if lines:
-            shown = "\n  ".join(lines[:_SHOWN])
-            more = f"\n  and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-            raise UsageError(
-                f'the checkpoint "{path}" is of another model, {len(lines)} differences:\n  '
-                f"{shown}{more}\nUse the model it was made with, or another --model_dir."
-            )
-        for name, variable in self._variables.items():
-            variable.assign(values[name])
-
-    def _differences(self, stored: dict[Any, list[int]]) -> list[str]:
-        lines = []
-        for name, variable in self._variables.items():
-            if name not in stored:
-                lines.append(f"{name}: not in the checkpoint")
-            elif tuple(stored[name]) != tuple(variable.shape):
-                lines.append(
-                    f"{name}: shape {tuple(stored[name])} in the checkpoint, "
-                    f"{tuple(variable.shape)} here"
-                )
-        return lines + [f"{n}: not in this model" for n in stored if n not in self._variables]
+        restore_variables(path, self._variables)

@@ -4,6 +4,7 @@ Nothing here imports TensorFlow before the flags are right: `--help`, `--list_mo
 usage error answer at once.
 """
 
+import ast
 import dataclasses
 import functools
 import os
@@ -135,6 +136,32 @@ def _check_arguments(argv: Sequence[str], known: Sequence[str]) -> None:
             raise UsageError(f"flag --{name} needs a value: --{name}=...")
 
 
+def _given_data_dir(argv: Sequence[str]) -> list[str]:
+    """The command line, with --data_dir as the argument of a config file that asks for it.
+
+    That is one whose get_config has a parameter `data_dir`: it chooses by what lies there.
+    """
+    given = dict(argument.split("=", 1) for argument in argv[1:] if "=" in argument)
+    path, data_dir = given.get("--config", _DEFAULT_CONFIG), given.get("--data_dir")
+    if data_dir is None or ":" in path:
+        return list(argv)
+    try:
+        tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError):  # reported when it is run
+        return list(argv)
+    asks = any(
+        isinstance(node, ast.FunctionDef)
+        and node.name == "get_config"
+        and [parameter.arg for parameter in node.args.args] == ["data_dir"]
+        for node in tree.body
+    )
+    if not asks:
+        return list(argv)
+    # First, because fields of a configuration are known only after its file.
+    rest = [argument for argument in argv[1:] if not argument.startswith("--config=")]
+    return [argv[0], f"--config={path}:{data_dir}", *rest]
+
+
 def parse(argv: Sequence[str]) -> tuple[flags.FlagValues, config_lib.ExperimentConfig]:
     """The flags of a command line and its finished configuration; raises UsageError."""
     # Before the flags are made: ml_collections reads sys.argv while it defines its flag.
@@ -150,10 +177,13 @@ def parse(argv: Sequence[str]) -> tuple[flags.FlagValues, config_lib.ExperimentC
                 )
     try:
         values = _define_flags()
-        values(argv)
+        values(_given_data_dir(argv))
         config = values.config
     except flags.Error as error:
         *_, last = str(error).strip().splitlines()  # what is before is a traceback
+        _, ours, message = last.partition(f"{UsageError.__module__}.{UsageError.__name__}: ")
+        if ours:  # raised by the config file
+            raise UsageError(message) from error
         raise UsageError(f"{last}. See --help.") from error
     except Exception as error:  # whatever the user's config file raises when it is run
         raise UsageError(
@@ -193,8 +223,9 @@ def export_options(values: flags.FlagValues) -> ExportOptions:
 
 def default_model_dir(values: flags.FlagValues, config: config_lib.ExperimentConfig) -> str:
     """Where a run lies if --model_dir is not given."""
-    path = values["config"].config_filename
-    return os.path.join("runs", f"{Path(path.split(':', 1)[0]).stem}-{config.model.name}")
+    path, _, argument = values["config"].config_filename.partition(":")
+    parts = [Path(path).stem, *([Path(argument).name] if argument else []), config.model.name]
+    return os.path.join("runs", "-".join(parts))
 
 
 def _run(argv: Sequence[str]) -> None:

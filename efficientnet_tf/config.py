@@ -92,6 +92,17 @@ class DataConfig(_Section):
     test: int = _option(
         0, "folder, csv, tfds without a test split: images held out; 0: a tenth", low=0
     )
+    train_on_minival: bool = _option(
+        False, "nothing is held out: train with minival, keep the last checkpoint"
+    )
+    folds: int = _option(
+        0, "cross-validation: minival is one of so many parts of train and minival; 0: off", low=0
+    )
+    fold: int = _option(0, "which part, from 0", low=0)
+    expected_sizes: tuple[int, ...] | None = _option(
+        None, "images of train with minival, and of test; others are refused; None, (): any"
+    )
+    balanced_sampling: bool = _option(False, "folder, csv, digits: all classes equally often")
     split_seed: int = _option(0, "which images are held out", low=0, high=2**31 - 1)
     verify_checksums: bool = _option(False, "TFRecords with a manifest: their contents, too")
     on_error: str = _option(
@@ -127,6 +138,9 @@ class DataConfig(_Section):
 
 @dataclasses.dataclass
 class OptimizerConfig(_Section):
+    kind: str = _option(
+        "rmsprop", "rmsprop, or sgd with Nesterov's momentum", choices=("rmsprop", "sgd")
+    )
     base_learning_rate: float = _option(0.016, "per 256 images of the global batch", above=0)
     schedule: str = _option(
         "exponential",
@@ -138,7 +152,7 @@ class OptimizerConfig(_Section):
     decay_factor: float = _option(0.97, "of one period", above=0, high=1)
     staircase: bool = _option(True, "decay in steps")
     rho: float = _option(0.9, "decay of the mean square in RMSProp", low=0, below=1)
-    momentum: float = _option(0.9, "of RMSProp", low=0, below=1)
+    momentum: float = _option(0.9, "of RMSProp and of SGD", low=0, below=1)
     epsilon: float = _option(1e-3, "inside the root of RMSProp", above=0)
     weight_decay: float = _option(1e-5, "L2 in the loss, not on batch norm", low=0)
     label_smoothing: float = _option(0.1, "share of the uniform label", low=0, below=1)
@@ -175,17 +189,45 @@ class TrainConfig(_Section):
 
 
 @dataclasses.dataclass
+class TransferConfig(_Section):
+    freeze_until: str = _option(
+        "", "the last stage that stays as it is: stem, block1 .. block7, head: all but predictions"
+    )
+    new_head: bool = _option(False, "draw the classifier anew even if the stored one would fit")
+    batch_norm: str = _option(
+        "train",
+        "train: moments of the batch; frozen: the stored statistics everywhere",
+        choices=("train", "frozen"),
+    )
+    batch_norm_momentum: float | None = _option(
+        None, "of the moving statistics; None: the network's, 0.99", low=0, below=1
+    )
+    layer_decay: float = _option(
+        1.0, "of the learning rate, from each stage to the one below", above=0, high=1
+    )
+    head_learning_rate: float = _option(1.0, "of predictions, as a multiple", above=0)
+    class_weights: str = _option(
+        "none", "of the loss: none, balanced, or a number for each class joined by commas"
+    )
+
+
+@dataclasses.dataclass
 class ExperimentConfig(_Section):
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    transfer: TransferConfig = dataclasses.field(default_factory=TransferConfig)
+    init_from: str = _option(
+        "", "first weights: a .safetensors file, the model_dir of another run, imagenet"
+    )
 
 
 # Fields that do not change the numbers of any step, or only of steps still to come.
 FREE_ON_RESUME = frozenset(
     {
         "data.data_dir",
+        "data.expected_sizes",
         "data.verify_checksums",
         "data.on_error",
         "data.max_bad_examples",
@@ -305,6 +347,29 @@ def _check_range(name: str, field: dataclasses.Field, value: float) -> None:
         raise UsageError(f"config field {name} must be {interval}, received {value!r}.")
 
 
+def _check_sizes(config: ExperimentConfig) -> None:
+    sizes = config.data.expected_sizes
+    if sizes and (len(sizes) != 2 or not all(type(size) is int and size > 0 for size in sizes)):
+        raise UsageError(
+            "config field data.expected_sizes must be two numbers of images, of train with minival "
+            f"and of test, or (); received {sizes!r}."
+        )
+    if sizes is not None:
+        config.data.expected_sizes = tuple(sizes)
+    if config.data.train_on_minival and config.data.minival:
+        raise UsageError(
+            "config fields data.train_on_minival and data.minival contradict each other: minival "
+            f"is {config.data.minival}. Set one of them."
+        )
+    folds, fold = config.data.folds, config.data.fold
+    if folds == 1 or (folds and (fold >= folds or config.data.train_on_minival)):
+        raise UsageError(
+            "config field data.folds must be 0 or at least 2, above data.fold, and without "
+            f"data.train_on_minival; received folds {folds}, fold {fold}, train_on_minival "
+            f"{config.data.train_on_minival}."
+        )
+
+
 def finish(config: Any) -> ExperimentConfig:
     """Validates and freezes a configuration.
 
@@ -321,6 +386,7 @@ def finish(config: Any) -> ExperimentConfig:
         _check(name, field, value)
     if isinstance(config.model.blocks_args, list):
         config.model.blocks_args = tuple(config.model.blocks_args)
+    _check_sizes(config)
     source = config.data.source.split(":", 1)[0]
     if source not in SOURCES:
         raise UsageError(

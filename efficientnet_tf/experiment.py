@@ -24,6 +24,7 @@ from efficientnet_tf.evaluation_request import EvaluationRequest
 from efficientnet_tf.evaluation_target import splits_of
 from efficientnet_tf.export_options import ExportOptions
 from efficientnet_tf.final_evaluation import evaluate_split, write_metrics
+from efficientnet_tf.init_record import write_record
 from efficientnet_tf.optim.schedule import Schedule
 from efficientnet_tf.training.distribution import BatchNormStatistics
 from efficientnet_tf.training.loop import Plan, StopRequest, judge, run, stop_on_signal
@@ -120,6 +121,8 @@ def _train(experiment: Experiment, *, with_evaluation: bool) -> bool:
         claim_model_dir(experiment.model_dir, experiment.config)
         source = experiment.source
         write_classes(experiment.model_dir, source.num_classes, source.class_names)
+        if experiment.initial is not None:
+            write_record(experiment.model_dir, experiment.initial)
         write_json(os.path.join(experiment.model_dir, "versions.json"), _versions())
     evaluates = with_evaluation and experiment.source.num_examples["minival"] > 0
     plan = experiment.plan(with_evaluation=evaluates)

@@ -11,15 +11,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from efficientnet_tf.checkpoint import Checkpointer, read_classes, read_json
+from efficientnet_tf.checkpoint import read_classes, read_json, restore_variables
 from efficientnet_tf.config import DataConfig, ModelConfig
 from efficientnet_tf.data.preprocessing import Preprocessing
 from efficientnet_tf.data.sources import load_source
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.importers import weights_file
+from efficientnet_tf.init_record import read_record
 from efficientnet_tf.models.networks import configured, find_network
 from efficientnet_tf.models.registry import create_model
-from efficientnet_tf.training.state import TrainState
 
 # Of the classifier's bias, as TensorFlow writes it: its length is the number of classes, so the
 # data set need not be there.
@@ -66,10 +66,12 @@ def from_run(model_dir: str, *, resolution: int | None = None) -> TrainedModel:
         raise UsageError(f'--model_dir: the checkpoint "{path}" holds no layer "predictions".')
     classes = shapes[_HEAD][0]
     model = create_model(**fields, classes=classes, dtype="float32")
-    averaged = any(name.startswith(_AVERAGE) for name in shapes)
-    state = TrainState(model, with_average=averaged)
-    Checkpointer(model_dir, state, keep=1).restore(path)
-    state.copy_average_to(model)
+    table = "average/" if any(name.startswith(_AVERAGE) for name in shapes) else "weights/"
+    # Not the whole state: its optimizer, and which stages it trained, are of no concern here.
+    restore_variables(path, {table + weight.path: weight for weight in model.weights}, table)
+    began = read_record(model_dir)
+    if began is not None:
+        began.apply(model)
     data = _section(DataConfig(), "data", stored, model_dir)
     preprocessing = Preprocessing(
         image_size=network.resolution,

@@ -3,7 +3,8 @@
 Forward, backward and update in one tf.function each, float32, the same loss (smoothed
 cross-entropy) and batch. Ours: `TrainStep` as main.py runs it, L2 and averages included. Theirs:
 keras.applications.EfficientNetB0 with Keras' RMSprop. Rounds alternate, so that a noisy machine
-hits both; medians are compared. `--construction` measures how long building B7 takes instead.
+hits both; medians are compared. `--construction` measures how long building B7 takes instead,
+`--freeze_until=head` our step with frozen stages beside our full one.
 """
 
 import statistics
@@ -19,6 +20,7 @@ _SIZE = flags.DEFINE_integer("size", 224, "image side in pixels", lower_bound=32
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "timed rounds of each", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 2, "steps in a round", lower_bound=1)
 _CONSTRUCTION = flags.DEFINE_boolean("construction", False, "time building B7 instead of steps")
+_FREEZE = flags.DEFINE_string("freeze_until", "", "last frozen stage, beside the full step")
 
 
 def alternate(
@@ -43,16 +45,18 @@ def alternate(
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def ours(batch: int, size: int, steps: int) -> Callable[[], object]:
+def ours(batch: int, size: int, steps: int, freeze_until: str = "") -> Callable[[], object]:
     import tensorflow as tf
 
-    from efficientnet_tf import create_model
+    from efficientnet_tf import create_model, transfer
+    from efficientnet_tf.config import TransferConfig
     from efficientnet_tf.training.state import TrainState
     from efficientnet_tf.training.steps import StepOptions, TrainStep
 
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
         model = create_model("efficientnet-b0", classifier_activation=None, resolution=size)
+        transfer.prepare(model, TransferConfig(freeze_until=freeze_until))
         state = TrainState(model, with_average=True)
     step = TrainStep(state, StepOptions(batch, lambda _: tf.constant(0.01)), strategy)
     data = tf.data.Dataset.from_tensors(
@@ -111,12 +115,18 @@ def main(argv: list[str]) -> None:
         print(f"building B7 takes {100 * share:.0f} % of the time of keras.applications")
         return
     arguments = _BATCH.value, _SIZE.value, _STEPS.value
-    contestants = {"ours": ours(*arguments), "keras.applications": theirs(*arguments)}
+    contestants = {"ours": ours(*arguments)}
+    if _FREEZE.value:
+        other = f"frozen until {_FREEZE.value}"
+        contestants[other] = ours(*arguments, _FREEZE.value)
+    else:
+        other = "keras.applications"
+        contestants[other] = theirs(*arguments)
     medians = alternate(contestants, _ROUNDS.value)
     images = _BATCH.value * _STEPS.value
     for name, seconds in medians.items():
         print(f"{name}: {images / seconds:.1f} images/s")
-    print(f"ratio: {medians['keras.applications'] / medians['ours']:.2f}")
+    print(f"{other} takes {medians[other] / medians['ours']:.2f} times as long as ours")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ LAYERS = (
         "machine/chips",
         "machine/tpu",
         "startup",
+        "repeats",
     ),
     (
         "data/__init__",
@@ -54,6 +55,7 @@ LAYERS = (
         "data/files",
         "data/folder",
         "data/csv_file",
+        "data/resampling",
         "data/sources",
         "data/class_mapping",
         "data/diagnose",
@@ -65,6 +67,7 @@ LAYERS = (
         "data/prepare",
         "data/inventory",
         "data/scan",
+        "finetune",
     ),
     (
         "models/__init__",
@@ -108,6 +111,7 @@ LAYERS = (
         "optim/schedule",
         "optim/keras_schedule",
         "optim/rmsprop",
+        "optim/sgd",
         "optim/ema",
     ),
     (
@@ -141,7 +145,9 @@ LAYERS = (
         "prediction_table",
         "imagenet_submission",
         "imagenet_variants",
+        "init_record",
         "trained_model",
+        "transfer",
         "evaluation_target",
     ),
     (
@@ -237,6 +243,7 @@ LIGHT = (
     "machine/chips",
     "machine/tpu",
     "startup",
+    "repeats",
     "models/__init__",
     "models/block_string",
     "models/scaling",

@@ -50,12 +50,16 @@ class FileSource(Source):
     ) -> tf.data.Dataset:
         """One pass, see `Source.examples`; `shuffle_buffer` is not needed."""
         self.size(split, shard_index, num_shards)  # refuses unknown splits and empty shards
-        names, labels = self.names[split], self.labels[split]
         order = tf.range(self.num_examples[split], dtype=tf.int64)
         if shuffle:
             key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
             order = tf.random.experimental.stateless_shuffle(order, key, alg="philox")
-        rows = tf.data.Dataset.from_tensor_slices(order[shard_index::num_shards][start:])
+        return self.at(split, order[shard_index::num_shards][start:], skip_errors)
+
+    def at(self, split: str, rows: tf.Tensor, skip_errors: bool) -> tf.data.Dataset:
+        """The images of some rows of a split, int64 [N], in this order; see `examples`."""
+        names, labels = self.names[split], self.labels[split]
+        numbers = tf.data.Dataset.from_tensor_slices(rows)
 
         # The path is looked up row by row: gathered for a whole pass, 1.3 million would take
         # another 100 MB, twice where two passes meet.
@@ -64,8 +68,8 @@ class FileSource(Source):
             return {"image": image, "label": tf.gather(labels, index), "index": index}
 
         if skip_errors:
-            return map_or(rows, read, _unreadable)
-        return rows.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            return map_or(numbers, read, _unreadable)
+        return numbers.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def place(self, split: str, index: int) -> str:
         """The path; bytes of it that are not UTF-8 are shown as \\xNN."""

@@ -39,14 +39,18 @@ class ArraySource(Source):
     ) -> tf.data.Dataset:
         """One pass, see `Source.examples`; nothing needs a buffer or can fail, all is here."""
         self.size(split, shard_index, num_shards)  # refuses unknown splits and empty shards
-        images, labels = self.arrays[split]
         order = tf.range(self.num_examples[split], dtype=tf.int64)
         if shuffle:
             key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
             order = tf.random.experimental.stateless_shuffle(order, key, alg="philox")
-        order = order[shard_index::num_shards][start:]
+        return self.at(split, order[shard_index::num_shards][start:], skip_errors)
+
+    def at(self, split: str, rows: tf.Tensor, skip_errors: bool = False) -> tf.data.Dataset:
+        """The images of some rows of a split, int64 [N], in this order; see `examples`."""
+        del skip_errors  # there is nothing to skip
+        images, labels = self.arrays[split]
         return tf.data.Dataset.from_tensor_slices(
-            {"image": tf.gather(images, order), "label": tf.gather(labels, order), "index": order}
+            {"image": tf.gather(images, rows), "label": tf.gather(labels, rows), "index": rows}
         )
 
     def place(self, split: str, index: int) -> str:

@@ -1,6 +1,7 @@
 """The data sets by name, as the configuration spells them, and noise for benchmarks."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import ClassVar
 
 import tensorflow as tf
@@ -164,3 +165,28 @@ def load_source(
     return (
         digits_source() if spec == "digits" else synthetic_source(num_classes or 1000, image_size)
     )
+
+
+def check_expected(source: Source, num_classes: int, sizes: Sequence[int] | None) -> None:
+    """Refuses a source that is not the data set that the configuration says.
+
+    Args:
+      num_classes: 0 for any.
+      sizes: images of train with minival, and of test; None or empty for any.
+
+    Raises:
+      UsageError: what was expected, what was found.
+    """
+    if num_classes and source.num_classes != num_classes:
+        raise UsageError(
+            f"config field data.num_classes expects {num_classes} classes, but "
+            f'"{source.name}" has {source.num_classes}. Is it the right data set, and whole?'
+        )
+    found = source.num_examples
+    both = (found["train"] + found["minival"], found["test"])
+    if sizes and tuple(sizes) != both:
+        raise UsageError(
+            f"config field data.expected_sizes expects {sizes[0]} images of train (with minival) "
+            f'and {sizes[1]} of test, but "{source.name}" has {both[0]} and {both[1]}. Complete '
+            "the data set, or set --config.data.expected_sizes=() to use it as it is."
+        )

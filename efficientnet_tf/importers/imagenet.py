@@ -19,7 +19,7 @@ CLASSES = 1000
 _PUBLISHED = {f"efficientnet-b{index}": f"EfficientNetB{index}" for index in range(8)}
 
 
-def load(model: Any, name: str | None = None) -> Receipt:
+def load(model: Any, name: str | None = None, *, new_head: bool = False) -> Receipt:
     """Loads Keras' ImageNet weights into a model, all of it or nothing.
 
     A model without classifier takes Keras' smaller file without one.
@@ -27,6 +27,7 @@ def load(model: Any, name: str | None = None) -> Receipt:
     Args:
         model: made by `create_model`, with the published coefficients.
         name: what it was built as, "efficientnet-b0"; None for its Keras name.
+        new_head: leave the model's classifier as it is.
 
     Returns:
         The receipt; the input normalisation of `model` is that of Keras' model.
@@ -45,12 +46,12 @@ def load(model: Any, name: str | None = None) -> Receipt:
         )
     heads = [each for each in model.weights if each.path.startswith(HEAD)]
     classes = heads[0].shape[-1] if heads else CLASSES
-    if classes != CLASSES:
+    if classes != CLASSES and not new_head:
         raise UsageError(
             f'weights="imagenet" has {CLASSES} classes, the model {classes}. Build it with '
             f"classes={CLASSES}, or without classifier: include_top=False."
         )
-    theirs = _fetched(name, include_top=bool(heads))
+    theirs = _fetched(name, include_top=bool(heads) and not new_head)
     stored = {
         f"{layer.name}/{weight.name}": weight for layer in theirs.layers for weight in layer.weights
     }
@@ -64,9 +65,10 @@ def load(model: Any, name: str | None = None) -> Receipt:
         {each: stored[each].numpy() for each in of_input},
         VARIANTS[name].resolution,
     )
+    names = keras_names.names(model)
     receipt = merge(
         model,
-        keras_names.names(model),
+        {path: each for path, each in names.items() if not (new_head and path.startswith(HEAD))},
         {each: tuple(stored[each].shape) for each in stored if each not in of_input},
         lambda each: stored[each].numpy(),
         source=f'keras.applications.{_PUBLISHED[name]}(weights="imagenet")',

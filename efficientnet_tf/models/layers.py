@@ -7,7 +7,8 @@ Differences:
 - from keras.layers.BatchNormalization: the activation can be applied in the same layer; in
   training the batch variance is E[x^2] - E[x]^2 in float32, biased, as on the official TPU path,
   and moments can be averaged over a group of replicas.
-- from keras.layers.Dropout: under our training step masks differ between replicas.
+- from keras.layers.Dropout: under our training step masks differ between replicas; a frozen layer
+  (`trainable=False`) drops nothing, as a frozen batch norm moves nothing.
 - from the official code: the input is normalised in float32, also when the network computes in
   bfloat16 (there the constants themselves were rounded, 123.675 to 123.5).
 """
@@ -83,6 +84,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         momentum: of the moving statistics; 0.99 (paper, section 5.2).
         epsilon: added to the variance; 1e-3.
         activation: "swish", "relu6", "relu" or None.
+        frozen_statistics: normalise with the moving statistics in training, too, and leave them
+            as they are; scale and shift are trained. `trainable=False` stops those as well.
     """
 
     def __init__(
@@ -90,13 +93,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
         momentum: float = 0.99,
         epsilon: float = 1e-3,
         activation: str | None = None,
+        frozen_statistics: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
         self.activation = _check_activation(activation)
+        self.frozen_statistics = frozen_statistics
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if not (training and self.trainable):
+        if not training or not self.trainable or self.frozen_statistics:
             mean = ops.cast(self.moving_mean, "float32")
             variance = ops.cast(self.moving_variance, "float32")
             return self._activate(self._normalize(inputs, mean, variance), self.activation)
@@ -134,7 +139,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return y if activation is None else ACTIVATIONS[activation](y)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "activation": self.activation}
+        return {
+            **super().get_config(),
+            "activation": self.activation,
+            "frozen_statistics": self.frozen_statistics,
+        }
 
 
 def _is_plain(layer: Any) -> bool:
@@ -275,7 +284,7 @@ class Dropout(_RandomMask):
         self.rate = rate
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if not training or self.rate == 0:
+        if not training or not self.trainable or self.rate == 0:
             return inputs
         return self._scale_survivors(inputs, ops.shape(inputs), 1.0 - self.rate)
 
@@ -299,7 +308,7 @@ class StochasticDepth(_RandomMask):
         self.survival_prob = survival_prob
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if not training or self.survival_prob == 1:
+        if not training or not self.trainable or self.survival_prob == 1:
             return inputs
         shape = (ops.shape(inputs)[0], 1, 1, 1)
         return self._scale_survivors(inputs, shape, self.survival_prob)

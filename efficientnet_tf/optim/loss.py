@@ -74,6 +74,20 @@ def softmax_cross_entropy(logits: Any, labels: Any, label_smoothing: float = 0.0
     return -ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1)
 
 
+def class_weights_of(labels: Any, class_weights: Sequence[float]) -> Any:
+    """The weight of every example's loss, float32 [batch]: that of its class.
+
+    Args:
+        labels: integers [batch], or distributions [batch, classes], which mix the weights.
+        class_weights: one for each class.
+    """
+    weights = ops.convert_to_tensor(class_weights, dtype="float32")
+    labels = ops.convert_to_tensor(labels)
+    if len(labels.shape) == 1:
+        return ops.take(weights, labels)
+    return ops.sum(ops.cast(labels, "float32") * weights, axis=-1)
+
+
 def _same_size(first: int | None, second: int | None) -> bool:
     """Whether two dimensions can be equal; None is a size known only when the graph runs."""
     return first is None or second is None or first == second

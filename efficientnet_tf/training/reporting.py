@@ -36,13 +36,13 @@ class Reporter:
         global_batch_size: int,
         first_step: int,
         learning_rate: Callable[[int], float],
-        stream: TextIO = sys.stdout,
+        stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._total = total_steps
         self._batch = global_batch_size
         self._rate = learning_rate
-        self._stream = stream
+        self._stream = stream = stream or sys.stdout  # the one of now, not of the import
         self._clock = clock
         self._first = first_step
         self._started = self._last_line = clock()

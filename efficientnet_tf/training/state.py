@@ -21,22 +21,29 @@ class TrainState:
     Attributes:
         model: the Keras model that is trained; its outputs are logits.
         step: int64, updates done.
-        mean_square, momentum: RMSProp slots by path of the trainable weight.
+        mean_square, momentum: slots of the optimizer by path of the trainable weight; SGD has no
+            mean square, a frozen weight (its layer is not trainable) neither.
         average: moving averages by path of every weight, batch-norm statistics too; empty if the
             averages are switched off.
         best_top1, best_step: of the evaluations so far; -1 before the first.
         evaluations_without_gain: for early stopping.
     """
 
-    def __init__(self, model: keras.Model, *, with_average: bool) -> None:
+    def __init__(
+        self, model: keras.Model, *, with_average: bool, with_mean_square: bool = True
+    ) -> None:
         self.model = model
         self.weights = {weight.path: weight.value for weight in model.weights}
         self.trainable = {weight.path: weight.value for weight in model.trainable_weights}
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        self.mean_square = {
-            path: _slot(path, np.full(value.shape, INITIAL_MEAN_SQUARE, np.float32))
-            for path, value in self.trainable.items()
-        }
+        self.mean_square = (
+            {
+                path: _slot(path, np.full(value.shape, INITIAL_MEAN_SQUARE, np.float32))
+                for path, value in self.trainable.items()
+            }
+            if with_mean_square
+            else {}
+        )
         self.momentum = {
             path: _slot(path, np.zeros(value.shape, np.float32))
             for path, value in self.trainable.items()
@@ -51,6 +58,15 @@ class TrainState:
         self.evaluations_without_gain = tf.Variable(
             0, dtype=tf.int64, trainable=False, name="evaluations_without_gain"
         )
+
+    def moving(self) -> set[str]:
+        """Paths of the weights that training moves: all but those of frozen layers."""
+        return {
+            weight.path
+            for layer in self.model.layers
+            if layer.trainable
+            for weight in layer.weights
+        }
 
     def moving_statistics(self) -> list[tf.Variable]:
         """The batch-norm statistics, raw and averaged: the variables replicas may differ in."""

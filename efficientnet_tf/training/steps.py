@@ -3,16 +3,16 @@
 Here model, loss, optimizer and distribution meet. The loss is divided by the *global* batch size
 in exactly one place (`_part_loss`); gradients are then summed over replicas, once.
 
-Order of an update, as in the official code: gradients of loss + L2, RMSProp with the rate of the
-step before the increment, the step counter, then the averages with the step after it, over
+Order of an update, as in the official code: gradients of loss + L2, RMSProp (or SGD) with the rate
+of the step before the increment, the step counter, then the averages with the step after it, over
 weights and batch-norm statistics alike.
 
 Differences from the official code: an update may be computed in parts (`accumulation_steps`);
 batch norm then sees one part at a time, as it would see one replica.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -22,6 +22,7 @@ import tensorflow as tf
 from efficientnet_tf.models.engine import use_engine
 from efficientnet_tf.optim.ema import ema_decay, ema_update
 from efficientnet_tf.optim.loss import (
+    class_weights_of,
     is_weight_decayed,
     l2_penalty,
     softmax_cross_entropy,
@@ -35,7 +36,14 @@ from efficientnet_tf.training.state import TrainState
 
 @dataclass(frozen=True)
 class StepOptions:
-    """What an update does; the names are those of config.OptimizerConfig and TrainConfig."""
+    """What an update does; the names are those of config.OptimizerConfig and TrainConfig.
+
+    Attributes:
+        optimizer: "rmsprop", or "sgd" with Nesterov's momentum.
+        rates: by path of a weight, what the learning rate is multiplied by; 1 for all others.
+        class_weights: of the loss, one for each class; None weighs all alike. The sum is divided
+            by the batch all the same, so weights of mean 1 over the data keep the loss' size.
+    """
 
     global_batch_size: int
     learning_rate: Callable[[Any], Any]
@@ -50,6 +58,9 @@ class StepOptions:
     ema_decay: float = 0.9999
     batch_norm_group: int = 1
     rematerialise: bool = False
+    optimizer: str = "rmsprop"
+    rates: Mapping[str, float] = field(default_factory=dict)
+    class_weights: Sequence[float] | None = None
 
 
 class TrainStep:
@@ -67,6 +78,8 @@ class TrainStep:
         self._strategy = strategy
         self._trainable = list(state.trainable.items())
         self._decayed = [value for path, value in self._trainable if is_weight_decayed(path)]
+        moving = state.moving()  # the average of what never moves is what it began as
+        self._averaged = [(path, state.weights[path]) for path in state.average if path in moving]
         self._kernels = kernels_for(strategy)
         self._forward = state.model
         if options.rematerialise:
@@ -98,25 +111,40 @@ class TrainStep:
         state = self._state
         rate = options.learning_rate(state.step)
         for (path, weight), gradient in zip(self._trainable, gradients, strict=True):
-            # The kernel that TF1's optimizer calls: one operation in place of twenty, which a
-            # test holds against rmsprop_update.
-            tf.raw_ops.ResourceApplyRMSProp(
-                var=weight.handle,
-                ms=state.mean_square[path].handle,
-                mom=state.momentum[path].handle,
-                lr=rate,
-                rho=options.rho,
-                momentum=options.momentum,
-                epsilon=options.epsilon,
-                grad=gradient,
-            )
+            own = options.rates.get(path, 1.0)
+            self._apply(path, weight, gradient, rate if own == 1.0 else rate * own)
         state.step.assign_add(1)
         if state.average:
             decay = ema_decay(state.step, options.ema_decay)
-            for path, weight in state.weights.items():
+            for path, weight in self._averaged:
                 average = state.average[path]
                 average.assign(ema_update(average, weight, decay))
         return loss
+
+    def _apply(self, path: str, weight: tf.Variable, gradient: tf.Tensor, rate: Any) -> None:
+        # The kernels that TF1's and Keras' optimizers call: one operation in place of twenty,
+        # which tests hold against rmsprop_update and nesterov_update.
+        options, state = self._options, self._state
+        if options.optimizer == "sgd":
+            tf.raw_ops.ResourceApplyKerasMomentum(
+                var=weight.handle,
+                accum=state.momentum[path].handle,
+                lr=rate,
+                momentum=options.momentum,
+                grad=gradient,
+                use_nesterov=True,
+            )
+            return
+        tf.raw_ops.ResourceApplyRMSProp(
+            var=weight.handle,
+            ms=state.mean_square[path].handle,
+            mom=state.momentum[path].handle,
+            lr=rate,
+            rho=options.rho,
+            momentum=options.momentum,
+            epsilon=options.epsilon,
+            grad=gradient,
+        )
 
     def gradients(self, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """This replica's share of the loss and its gradients, over all parts of the batch."""
@@ -159,6 +187,8 @@ class TrainStep:
     def _part_loss(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         options = self._options
         losses = softmax_cross_entropy(logits, labels, options.label_smoothing)
+        if options.class_weights is not None:
+            losses *= class_weights_of(labels, options.class_weights)
         loss = tf.reduce_sum(losses) / options.global_batch_size
         if options.weight_decay > 0:
             shares = self._strategy.num_replicas_in_sync * options.accumulation_steps
