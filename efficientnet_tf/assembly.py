@@ -16,17 +16,16 @@ from efficientnet_tf.data.broken import BadExamples
 from efficientnet_tf.data.diagnose import explain_data_error, fault
 from efficientnet_tf.data.pipeline import train_dataset
 from efficientnet_tf.data.preprocessing import Preprocessing
-from efficientnet_tf.data.resampling import balanced, class_counts, with_fold, with_minival
-from efficientnet_tf.data.sources import check_expected, load_source
+from efficientnet_tf.data.resampling import class_counts
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.evaluate import Evaluator
 from efficientnet_tf.evaluation_request import EvaluationRequest
-from efficientnet_tf.evaluation_target import other_target, own_target
 from efficientnet_tf.init_record import read_record
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.optim.ema import ema_enabled
 from efficientnet_tf.optim.schedule import Schedule, scaled_learning_rate
+from efficientnet_tf.run_data import load_run_data
 from efficientnet_tf.training.connect import connect, describe, is_tpu
 from efficientnet_tf.training.distribution import batch_norm_group_size
 from efficientnet_tf.training.loop import Plan
@@ -76,22 +75,8 @@ class Experiment:
         self.network = configured(**self._network_fields)
         data = config.data
         self.augmentation = parse_augment(data.augment)
-        if request.eval_source is None:
-            self.source = load_source(
-                data.source,
-                data.data_dir,
-                num_classes=data.num_classes,
-                minival_shards=data.minival_shards,
-                minival=data.minival,
-                test=data.test,
-                split_seed=data.split_seed,
-                verify_checksums=data.verify_checksums,
-                image_size=self.network.resolution,
-            )
-            self.target = own_target(self.source, request)
-        else:
-            self.target = other_target(request, config, model_dir, self.network.resolution)
-            self.source = self.target.source
+        read = load_run_data(config, model_dir, request, self.network.resolution)
+        self.source, self.train_source, self.target = read
         self.bad = {
             split: BadExamples(partial(self.source.place, split), data.max_bad_examples)
             for split in self.source.num_examples
@@ -106,15 +91,6 @@ class Experiment:
             interpolation=config.data.interpolation,
             exif_rotation=config.data.exif_rotation,
         )
-        check_expected(self.source, data.num_classes, data.expected_sizes)
-        # The real ones need the counts; a wrong list is refused before anything is written.
-        transfer.class_weights(config.transfer.class_weights, [1] * self.source.num_classes)
-        if data.train_on_minival:
-            self.source = with_minival(self.source)
-        elif data.folds:
-            self.source = with_fold(self.source, data.folds, data.fold, data.split_seed)
-        # What the training reads; steps and epochs count the images of `source`.
-        self.train_source = balanced(self.source) if data.balanced_sampling else self.source
         check_model_dir(model_dir, config)
         begun = newest_checkpoint(model_dir) is not None
         self.initial = read_record(model_dir) if begun else None

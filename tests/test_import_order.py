@@ -164,7 +164,7 @@ LAYERS = (
         "cam",
         "cam_figure",
     ),
-    ("assembly", "final_evaluation", "experiment"),
+    ("run_data", "assembly", "final_evaluation", "experiment"),
     (
         "tpu/__init__",
         "tpu/targets",
