@@ -49,7 +49,10 @@ setup(
         "tflite": ["ai-edge-litert>=1.2"],  # else the older runtime inside TensorFlow
         "test": [
             "ai-edge-litert>=1.2",
+            "ipykernel>=6.29",
             "matplotlib>=3.8",
+            "nbclient>=0.10",
+            "nbformat>=5.10",
             "onnx>=1.16",
             "onnxruntime>=1.18",
             "tf2onnx>=1.17",
