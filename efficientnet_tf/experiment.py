@@ -7,6 +7,9 @@ import contextlib
 import dataclasses
 import os
 import platform
+import shlex
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,9 +27,11 @@ from efficientnet_tf.evaluation_request import EvaluationRequest
 from efficientnet_tf.evaluation_target import splits_of
 from efficientnet_tf.export_options import ExportOptions
 from efficientnet_tf.final_evaluation import evaluate_split, write_metrics
+from efficientnet_tf.machine import computer
 from efficientnet_tf.optim.schedule import Schedule
+from efficientnet_tf.training.connect import describe as describe_devices
 from efficientnet_tf.training.distribution import BatchNormStatistics
-from efficientnet_tf.training.loop import Plan, StopRequest, judge, run, stop_on_signal
+from efficientnet_tf.training.loop import STEPS, Plan, StopRequest, judge, run, stop_on_signal
 from efficientnet_tf.training.metrics import Metrics
 from efficientnet_tf.training.multi_worker import SharedStop
 from efficientnet_tf.training.reporting import Reporter, Silence
@@ -121,6 +126,7 @@ def _train(experiment: Experiment, *, with_evaluation: bool) -> bool:
         source = experiment.source
         write_classes(experiment.model_dir, source.num_classes, source.class_names)
         write_json(os.path.join(experiment.model_dir, "versions.json"), _versions())
+        write_json(os.path.join(experiment.model_dir, "command.json"), _command(experiment))
     evaluates = with_evaluation and experiment.source.num_examples["minival"] > 0
     plan = experiment.plan(with_evaluation=evaluates)
     reporter: Reporter | Silence = Silence()
@@ -201,6 +207,9 @@ def _run(
         evaluate=minival,
         save=save,
         stop=stop,
+        took=lambda step, what, seconds: reporter.took(
+            step, what, seconds, train_step.seconds_waiting if what == STEPS else 0.0
+        ),
     )
 
 
@@ -286,6 +295,23 @@ def _probabilities(experiment: Experiment, images: Sequence[Any]) -> np.ndarray:
     with keras.StatelessScope(state_mapping=experiment.state.evaluation_weights(averaged=True)):
         logits = experiment.state.model(batch, training=False)
     return tf.nn.softmax(tf.cast(logits, tf.float32)).numpy()
+
+
+def _command(experiment: Experiment) -> dict[str, Any]:
+    """What was typed, where and when, on which machine: of the last process that trained."""
+    return {
+        "command": shlex.join(["python", *sys.argv]),
+        "directory": os.getcwd(),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "from_step": experiment.step,
+        "machine": {
+            "host": platform.node(),
+            **computer.describe(),
+            "devices": describe_devices(experiment.strategy),
+            "precision": experiment.precision,
+            "workers": str(experiment.workers.count),
+        },
+    }
 
 
 def _versions() -> dict[str, str]:
