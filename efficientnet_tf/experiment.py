@@ -57,20 +57,23 @@ def train_and_evaluate(config: config_lib.ExperimentConfig, where: Where) -> Non
     with _experiment(config, where) as experiment:
         directory = _export_directory(where)
         experiment.introduce()
-        if _train(experiment, with_evaluation=True):
+        finished = _train(experiment, with_evaluation=True)
+        if finished:
             if experiment.source.num_examples["test"]:
                 _test(experiment, "test")
             else:
                 experiment.restore_for_use()
                 experiment.say(f"no test: {experiment.source.name} has no such split")
             _export(experiment, where, directory)
+        _report(experiment, with_pictures=finished)
 
 
 def train(config: config_lib.ExperimentConfig, where: Where) -> None:
     """Trains without evaluating."""
     with _experiment(config, where) as experiment:
         experiment.introduce()
-        _train(experiment, with_evaluation=False)
+        finished = _train(experiment, with_evaluation=False)
+        _report(experiment, with_pictures=finished)
 
 
 def train_and_score(config: config_lib.ExperimentConfig, where: Where) -> Metrics | None:
@@ -101,6 +104,7 @@ def evaluate(
         evaluator = experiment.evaluator()
         for split in splits_of(request, experiment.source):
             evaluate_split(experiment, evaluator, request, split)
+        _report(experiment)
 
 
 def export(config: config_lib.ExperimentConfig, where: Where) -> None:
@@ -227,6 +231,17 @@ def _experiment(
     )
     with experiment.workers.together():
         yield experiment
+
+
+def _report(experiment: Experiment, *, with_pictures: bool = True) -> None:
+    """The chief writes report.html; the others are there until it is done."""
+    if experiment.workers.is_chief:
+        from efficientnet_tf.report.write import try_report  # loads matplotlib: a second
+
+        experiment.say(
+            try_report(experiment.model_dir, experiment.source, with_pictures=with_pictures)
+        )
+    experiment.workers.wait()
 
 
 def _export_directory(where: Where) -> str:

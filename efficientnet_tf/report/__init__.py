@@ -1,1 +1,1 @@
-"""The report of a run: one HTML file made from what lies in its model_dir; and runs side by side."""
+"""The report of a run, one HTML file made from what lies in its model_dir; runs side by side."""

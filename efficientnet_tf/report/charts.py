@@ -28,7 +28,7 @@ _VARIABLES = {
     _PAGE: "var(--page)",
     **{colour: f"var(--line-{number})" for number, colour in enumerate(LINES)},
 }
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
     "font.family": "sans-serif",
     "font.size": 9,
@@ -82,9 +82,9 @@ def lines(name: str, label: str, curves: Sequence[Curve]) -> str:
     Args:
         name: of the chart, unique in its page.
         label: of the vertical axis.
-        curves: those without a finite value are left out.
+        curves: the vertical axis is that of the curves that are not dashed; those may leave it.
     """
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with _style(name):
         figure, axes = _axes()
         for curve in curves:
             axes.plot(
@@ -99,6 +99,7 @@ def lines(name: str, label: str, curves: Sequence[Curve]) -> str:
         axes.set_xlabel("step")
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        _limit(axes, [curve for curve in curves if not curve.dashed])
         axes.grid(visible=True)
         if len(curves) > 1:
             axes.legend(frameon=False, fontsize=8)
@@ -107,8 +108,8 @@ def lines(name: str, label: str, curves: Sequence[Curve]) -> str:
 
 def reliability(name: str, bins: Sequence[Mapping[str, Any]]) -> str:
     """Accuracy over confidence in bins, beside the diagonal of a calibrated network."""
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure, axes = _axes((3.4, 3.2))
+    with _style(name):
+        figure, axes = _axes((3.4, 3.7))
         filled = [each for each in bins if each["examples"]]
         axes.bar(
             [each["low"] for each in filled],
@@ -134,7 +135,7 @@ def reliability(name: str, bins: Sequence[Mapping[str, Any]]) -> str:
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("confidence")
         axes.set_ylabel("share that is right")
-        axes.legend(frameon=False, fontsize=8, loc="upper left")
+        axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.17))
         return _svg(figure, name)
 
 
@@ -147,7 +148,7 @@ def confusion(name: str, matrix: np.ndarray, class_names: Sequence[str]) -> str:
     count = len(matrix)
     side = max(3.4, 0.3 * count + 1.2) if count <= _NUMBERS_UP_TO else 7.0
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with _style(name):
         figure, axes = _axes((side, side))
         for true, predicted in np.argwhere(matrix):
             share, right = float(shares[true, predicted]), true == predicted
@@ -175,12 +176,29 @@ def confusion(name: str, matrix: np.ndarray, class_names: Sequence[str]) -> str:
         axes.set_ylim(count - 0.5, -0.5)
         axes.set_aspect("equal")
         shown = [name if len(name) <= 16 else f"{name[:15]}…" for name in class_names]
-        small = {"fontsize": 8 if count <= _NUMBERS_UP_TO else 6.5}
-        axes.set_xticks(range(count), shown, rotation=90 if max(map(len, shown)) > 2 else 0, **small)
+        small: Any = {"fontsize": 8 if count <= _NUMBERS_UP_TO else 6.5}
+        axes.set_xticks(
+            range(count), shown, rotation=90 if max(map(len, shown)) > 2 else 0, **small
+        )
         axes.set_yticks(range(count), shown, **small)
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         return _svg(figure, name)
+
+
+def _limit(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Fits the vertical axis to these curves: raw weights gone astray would flatten all."""
+    values = [value for curve in curves for value in curve.values]
+    if values:
+        low, high = min(values), max(values)
+        margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+        axes.set_ylim(low - margin, high + margin)
+
+
+def _style(name: str) -> Any:
+    """A context in which charts are drawn; the same chart gives the same text."""
+    settings: Any = {**_STYLE, "svg.hashsalt": name}
+    return matplotlib.rc_context(settings)
 
 
 def _axes(size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
@@ -203,4 +221,6 @@ def _svg(figure: Figure, name: str) -> str:
         text = re.sub(pattern, rf"\g<1>{name}-", text)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)
-    return text.replace("<svg ", f'<svg class="chart" role="img" aria-label="{name}" ', 1)
+    widest = round(1.25 * 96 * figure.get_figwidth())  # CSS pixels
+    start = f'<svg class="chart" role="img" aria-label="{name}" style="max-width: {widest}px" '
+    return text.replace("<svg ", start, 1)

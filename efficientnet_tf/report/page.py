@@ -71,7 +71,7 @@ def summary(run: RunFiles) -> str:
 
 def resolution(config: Mapping[str, Any]) -> int | None:
     """Side of the network's images in pixels; None if this version does not know the network."""
-    fields = {
+    fields: dict[str, Any] = {
         field.name: config.get(f"model.{field.name}")
         for field in dataclasses.fields(config_lib.ModelConfig)
     }
@@ -101,9 +101,7 @@ def curves(run: RunFiles, label: str = "", colour: int | None = None) -> dict[st
         colour: of all of them, for charts of several runs.
     """
 
-    def curve(
-        field: str, name: str, number: int, unit: float = 1.0, **style: bool
-    ) -> list[Curve]:
+    def curve(field: str, name: str, number: int, unit: float = 1.0, **style: bool) -> list[Curve]:
         steps, values = run.curve(field)
         finite = np.isfinite(values)
         if not finite.any():
@@ -114,8 +112,12 @@ def curves(run: RunFiles, label: str = "", colour: int | None = None) -> dict[st
         return [Curve(text, np.asarray(steps)[finite].tolist(), shown, place, **style)]
 
     def minival(metric: str, unit: float = 1.0) -> list[Curve]:
-        average = curve(f"minival/average/{metric}", "minival, averaged weights", 1, unit, dots=True)
-        raw = curve(f"minival/raw/{metric}", "minival, raw weights", 2, unit, dots=True, dashed=True)
+        average = curve(
+            f"minival/average/{metric}", "minival, averaged weights", 1, unit, dots=True
+        )
+        raw = curve(
+            f"minival/raw/{metric}", "minival, raw weights", 2, unit, dots=True, dashed=True
+        )
         return average + raw
 
     plain = colour is None

@@ -1,10 +1,10 @@
 """What a run left in its model_dir, read without assuming that any of it but config.json is there.
 
-    config.json                     all fields, dotted names
-    history.jsonl, timing.jsonl     what was logged, and how long it took
-    evaluation-<split>[-raw].json   metrics and scores
-    predictions-<split>[-raw].npz   every answer
-    versions.json, command.json     software; command and machine
+config.json                     all fields, dotted names
+history.jsonl, timing.jsonl     what was logged, and how long it took
+evaluation-<split>[-raw].json   metrics and scores
+predictions-<split>[-raw].npz   every answer
+versions.json, command.json     software; command and machine
 """
 
 import json

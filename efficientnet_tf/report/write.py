@@ -1,4 +1,4 @@
-"""Writes report.html into the model_dir of a run: everything about it in one file that needs no other."""
+"""Writes report.html into the model_dir of a run: all about it, in one file that needs no other."""
 
 import os
 import time
@@ -28,7 +28,9 @@ _NO_CAM = (
 )
 
 
-def write_report(model_dir: str, source: Source | None = None, *, with_pictures: bool = True) -> str:
+def write_report(
+    model_dir: str, source: Source | None = None, *, with_pictures: bool = True
+) -> str:
     """Makes the report of a run; returns its path.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a run tells: a progress bar or plain lines, history.jsonl, timing.jsonl, TensorBoard scalars.
+"""What a run tells: a bar or plain lines, history.jsonl, timing.jsonl and TensorBoard scalars.
 
 Seconds have a file of their own: history.jsonl is equal to the last bit whenever a run is repeated.
 """

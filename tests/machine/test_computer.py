@@ -15,7 +15,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_linux_tells_processor_and_memory(root: Path) -> None:
     (root / "proc/cpuinfo").write_text(
-        "processor\t: 0\nmodel name\t: AMD EPYC 7B13\n\nprocessor\t: 1\nmodel name\t: AMD EPYC 7B13\n"
+        "processor\t: 0\nmodel name\t: AMD EPYC 7B13\n\nprocessor\t: 1\nmodel name\t: other\n"
     )
     (root / "proc/meminfo").write_text("MemTotal:       16384000 kB\nMemFree:  1 kB\n")
     assert computer.processor(root) == "AMD EPYC 7B13"
