@@ -132,7 +132,7 @@ def curves(run: RunFiles, label: str = "", colour: int | None = None) -> dict[st
 _CHARTS = (
     ("loss", "Loss", "cross-entropy, nats"),
     ("top1", "Top-1 on minival", "%"),
-    ("rate", "Learning rate", "of a step"),
+    ("rate", "Learning rate", "learning rate"),
     ("speed", "Speed of training", "images/s"),
 )
 _MISSING = {
