@@ -33,18 +33,22 @@ def test_table5_has_each_data_set_of_table6_once_on_each_side() -> None:
 
 
 @pytest.mark.parametrize("against", ["public", "reported"])
-def test_the_printed_ratios_follow_from_the_printed_parameters(against: str) -> None:
-    ratios = []
+def test_the_printed_means_follow_from_the_printed_ratios(against: str) -> None:
+    ratios = [row.ratio.value for row in TABLE5 if row.against == against and row.ratio]
+    assert TABLE5_GEO_MEANS[against].is_rounded_from(statistics.geometric_mean(ratios))
+
+
+def test_one_printed_ratio_does_not_follow_from_the_printed_parameters() -> None:
+    wrong = []
     for row in TABLE5:
-        if row.against == against and row.ratio is not None:
-            other, ours = row.other.params, row.ours.params
-            assert other is not None
-            assert ours is not None
-            assert other.low / ours.high <= row.ratio.high, row
-            assert other.high / ours.low >= row.ratio.low, row
-            ratios.append(row.ratio.value)
-    mean = statistics.geometric_mean(ratios)
-    assert mean == pytest.approx(TABLE5_GEO_MEANS[against].value, rel=0.04)
+        other, ours = row.other.params, row.ours.params
+        if other is not None and ours is not None and row.ratio is not None:
+            fits = (
+                other.low / ours.high <= row.ratio.high and row.ratio.low <= other.high / ours.low
+            )
+            wrong += [] if fits else [(row.data_set, row.ours.network, row.ratio.text)]
+    # ResNet-152's 58M are 3.4 times the 17M of B4; 5.6 would be nearly B3's 10M.
+    assert wrong == [("Oxford-IIIT Pets", "EfficientNet-B4", "5.6x")]
 
 
 def test_the_paper_counts_parameters_without_the_classifier() -> None:
