@@ -45,7 +45,7 @@ setup(
         ],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "tf2onnx>=1.17"],
         "parquet": ["pyarrow>=15"],
-        "plots": [],  # matplotlib is a requirement by now; the name stays for old commands
+        "plots": ["matplotlib>=3.8"],  # required by now; the name stays for old commands
         # The libraries whose files are imported, to write some: tests without them are skipped.
         "test-importers": ["timm>=1.0", "torch>=2.5"],
         "tflite": ["ai-edge-litert>=1.2"],  # else the older runtime inside TensorFlow

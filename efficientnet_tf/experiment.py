@@ -22,6 +22,7 @@ from efficientnet_tf import config as config_lib
 from efficientnet_tf import export as export_lib
 from efficientnet_tf.assembly import Experiment
 from efficientnet_tf.checkpoint import claim_model_dir, write_classes, write_json
+from efficientnet_tf.data.source import Source
 from efficientnet_tf.evaluate import describe
 from efficientnet_tf.evaluation_request import EvaluationRequest
 from efficientnet_tf.evaluation_target import splits_of
@@ -65,7 +66,7 @@ def train_and_evaluate(config: config_lib.ExperimentConfig, where: Where) -> Non
                 experiment.restore_for_use()
                 experiment.say(f"no test: {experiment.source.name} has no such split")
             _export(experiment, where, directory)
-        _report(experiment, with_pictures=finished)
+        _report(experiment, experiment.source, with_pictures=finished)
 
 
 def train(config: config_lib.ExperimentConfig, where: Where) -> None:
@@ -73,7 +74,7 @@ def train(config: config_lib.ExperimentConfig, where: Where) -> None:
     with _experiment(config, where) as experiment:
         experiment.introduce()
         finished = _train(experiment, with_evaluation=False)
-        _report(experiment, with_pictures=finished)
+        _report(experiment, experiment.source, with_pictures=finished)
 
 
 def train_and_score(config: config_lib.ExperimentConfig, where: Where) -> Metrics | None:
@@ -104,7 +105,7 @@ def evaluate(
         evaluator = experiment.evaluator()
         for split in splits_of(request, experiment.source):
             evaluate_split(experiment, evaluator, request, split)
-        _report(experiment)
+        _report(experiment, None)  # the run's own data, which may be another than was evaluated
 
 
 def export(config: config_lib.ExperimentConfig, where: Where) -> None:
@@ -233,14 +234,12 @@ def _experiment(
         yield experiment
 
 
-def _report(experiment: Experiment, *, with_pictures: bool = True) -> None:
+def _report(experiment: Experiment, source: Source | None, *, with_pictures: bool = True) -> None:
     """The chief writes report.html; the others are there until it is done."""
     if experiment.workers.is_chief:
         from efficientnet_tf.report.write import try_report  # loads matplotlib: a second
 
-        experiment.say(
-            try_report(experiment.model_dir, experiment.source, with_pictures=with_pictures)
-        )
+        experiment.say(try_report(experiment.model_dir, source, with_pictures=with_pictures))
     experiment.workers.wait()
 
 

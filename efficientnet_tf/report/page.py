@@ -84,12 +84,12 @@ def resolution(config: Mapping[str, Any]) -> int | None:
 
 
 def results(run: RunFiles) -> list[dict[str, Any]]:
-    """Rows of the final table: every evaluation, those of the test split with the paper's row."""
+    """Rows of the final table: every evaluation, those of the run's test with the paper's row."""
     paper = paper_row(run.config)
     rows = []
-    for content in run.evaluations.values():
-        row = {**content, "paper": paper if content.get("split") == "test" else None}
-        rows.append(row)
+    for name, content in run.evaluations.items():
+        on_test = name in ("test", "test-raw")  # not of another set or resolution
+        rows.append({**content, "name": name, "paper": paper if on_test else None})
     return rows
 
 

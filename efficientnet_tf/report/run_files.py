@@ -21,8 +21,8 @@ from efficientnet_tf.errors import UsageError
 from efficientnet_tf.predictions import Predictions, load
 
 _EVALUATION = re.compile(r"evaluation-([\w-]+)\.json")
-# In this order the splits matter; any other comes after them.
-_SPLITS = ("test", "test-raw", "minival", "minival-raw")
+# Of the run's own data, in the order in which they matter; any other comes after them.
+OWN_SPLITS = ("test", "test-raw", "minival", "minival-raw", "train", "train-raw")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,9 @@ def read_run(model_dir: str) -> RunFiles:
         raise UsageError(f'--model_dir: "{path}" holds no configuration (received {config!r}).')
     reader = _Reader(model_dir, frozenset(names))
     found = [match.group(1) for name in names if (match := _EVALUATION.fullmatch(name))]
-    found.sort(key=lambda name: (_SPLITS.index(name) if name in _SPLITS else len(_SPLITS), name))
+    found.sort(
+        key=lambda name: (OWN_SPLITS.index(name) if name in OWN_SPLITS else len(OWN_SPLITS), name)
+    )
     evaluations = {name: reader.object(f"evaluation-{name}.json") for name in found}
     return RunFiles(
         model_dir,

@@ -12,7 +12,7 @@ from efficientnet_tf.data.source import Source
 from efficientnet_tf.data.sources import load_source
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.report import page, pictures
-from efficientnet_tf.report.run_files import RunFiles, read_run
+from efficientnet_tf.report.run_files import OWN_SPLITS, RunFiles, read_run
 from efficientnet_tf.trained_model import from_run
 
 NAME = "report.html"
@@ -117,7 +117,9 @@ def _answers(run: RunFiles, source: Source, names: tuple[str, ...]) -> dict[str,
     predictions = run.predictions(name) if name else None
     if name is None or predictions is None:
         raise UsageError("no evaluation kept its answers; main.py --mode=eval does.")
-    split = str(run.evaluations[name].get("split", name))
+    if name not in OWN_SPLITS:
+        raise UsageError(f'the evaluation "{name}" is not of the run\'s own data and resolution.')
+    split = name.removesuffix("-raw")
     classes = predictions.probabilities.shape[1]
     if split not in source.num_examples or classes != len(names):
         raise UsageError(f'the answers are of "{name}" with {classes} classes, the data of others.')

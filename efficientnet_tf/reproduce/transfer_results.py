@@ -62,8 +62,8 @@ def table5(runs: Sequence[TransferRun] = ()) -> list[Table]:
     notes = (
         f"Accuracies are the paper's, percent. Geometric means of the ratios, paper: {means}.",
         "Parameters are those without the classifier, which is what the paper's figures fit; it "
-        "prints 10M for B3's 10.70M and 17M for B4's 17.55M, so it seems to cut rather than round. Its ratio 5.6x for Pets "
-        "does not follow from its 58M and 17M.",
+        "prints 10M for B3's 10.70M and 17M for B4's 17.55M, so it seems to cut rather than round. "
+        "Its ratio 5.6x for Pets does not follow from its 58M and 17M.",
     )
     title = "Table 5: EfficientNets on transfer learning data sets"
     return [Table("table5", title, columns, rows, notes), *_measured(runs)]

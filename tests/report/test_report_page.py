@@ -280,3 +280,22 @@ def test_a_network_without_maps_says_so(
     text = Path(write_report(str(folder))).read_text()
     assert "which this network does not have" in section(text, "errors")
     assert section(text, "errors").count("<img") == pictures.WORST
+
+
+def test_evaluations_of_other_data_are_rows_without_paper_or_pictures(
+    make_run: Make, tmp_path: Path
+) -> None:
+    changes: dict[str, Any] = {f"model.{name}": None for name in ("width_coefficient",)}
+    folder = make_run(tmp_path / "run", **changes)
+    content = json.loads((folder / "evaluation-test.json").read_text())
+    (folder / "evaluation-test.json").rename(folder / "evaluation-test-imagenet-v2.json")
+    (folder / "predictions-test.npz").rename(folder / "predictions-test-imagenet-v2.npz")
+    config = json.loads((folder / "config.json").read_text())
+    config |= dict.fromkeys(("model.depth_coefficient", "model.resolution"))
+    (folder / "config.json").write_text(json.dumps({**config, "data.source": "imagenet"}))
+    run = read_run(str(folder))
+    (row,) = page.results(run)
+    assert (row["name"], row["paper"], row["top1"]) == ("test-imagenet-v2", None, content["top1"])
+    (folder / "config.json").write_text(json.dumps({**config, "data.source": "digits"}))
+    text = Path(write_report(str(folder))).read_text()
+    assert "not of the run&#39;s own data" in section(text, "errors")
