@@ -2,6 +2,7 @@
 #   make demo       train the embedded default, evaluate, export, predict: minutes on a laptop
 #   make test       lint, types and all tests but the slow ones
 #   make test-slow  the slow ones
+#   make test-browser  the report in a real browser, which it installs on Debian or Ubuntu
 #   make check      lint and types only
 #   make test-tf219 the tests that are not slow on the TensorFlow of the TPU wheel
 #   make tpu-check  whole networks through the TPU compiler, no TPU needed: an hour
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 DEMO_DIR ?= runs/demo
 SOURCES := efficientnet_tf configs scripts tests main.py setup.py
 
-.PHONY: demo test test-slow test-tf219 tpu-check check format bench
+.PHONY: demo test test-browser test-slow test-tf219 tpu-check check format bench
 
 # Each stamp is newer than setup.py once what it asks for is installed.
 $(VENV)/.installed: setup.py
@@ -52,6 +53,12 @@ format: $(VENV)/.installed-test
 
 test: check
 	$(BIN)/python -m pytest -n 2 --dist=loadfile
+
+test-browser: $(VENV)/.installed-test
+	@command -v chromium >/dev/null || \
+	  { SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); $$SUDO apt-get update && \
+	    $$SUDO apt-get install -y --no-install-recommends chromium; }
+	$(BIN)/python -m pytest -p no:xdist tests/report/test_report_browser.py
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow

@@ -25,6 +25,8 @@ setup(
         "absl-py>=2.1",
         "cloud-tpu-client>=0.10",
         "grpcio>=1.60",  # to try the address of a TPU
+        "jinja2>=3.1",  # the report of a run, and its charts
+        "matplotlib>=3.8",
         "ml_collections>=1.0",
         "numpy>=1.26",
         "packaging>=23",
@@ -34,7 +36,7 @@ setup(
         "tensorboard>=2.19",
         "tqdm>=4.66",
     ],
-    package_data={"efficientnet_tf.tpu": ["*.json"]},
+    package_data={"efficientnet_tf.tpu": ["*.json"], "efficientnet_tf.report": ["*.jinja"]},
     extras_require={
         # The TPU compiler for machines without a TPU (docs/tpu.md). Pinned: internals are used.
         "tpu-check": [
@@ -43,14 +45,13 @@ setup(
         ],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "tf2onnx>=1.17"],
         "parquet": ["pyarrow>=15"],
-        "plots": ["matplotlib>=3.8"],
+        "plots": ["matplotlib>=3.8"],  # required by now; the name stays for old commands
         # The libraries whose files are imported, to write some: tests without them are skipped.
         "test-importers": ["timm>=1.0", "torch>=2.5"],
         "tflite": ["ai-edge-litert>=1.2"],  # else the older runtime inside TensorFlow
         "test": [
             "ai-edge-litert>=1.2",
             "ipykernel>=6.29",
-            "matplotlib>=3.8",
             "nbclient>=0.10",
             "nbformat>=5.10",
             "onnx>=1.16",

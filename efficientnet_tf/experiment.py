@@ -7,6 +7,9 @@ import contextlib
 import dataclasses
 import os
 import platform
+import shlex
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,15 +22,18 @@ from efficientnet_tf import config as config_lib
 from efficientnet_tf import export as export_lib
 from efficientnet_tf.assembly import Experiment
 from efficientnet_tf.checkpoint import claim_model_dir, write_classes, write_json
+from efficientnet_tf.data.source import Source
 from efficientnet_tf.evaluate import describe
 from efficientnet_tf.evaluation_request import EvaluationRequest
 from efficientnet_tf.evaluation_target import splits_of
 from efficientnet_tf.export_options import ExportOptions
 from efficientnet_tf.final_evaluation import evaluate_split, write_metrics
 from efficientnet_tf.init_record import write_record
+from efficientnet_tf.machine import computer
 from efficientnet_tf.optim.schedule import Schedule
+from efficientnet_tf.training.connect import describe as describe_devices
 from efficientnet_tf.training.distribution import BatchNormStatistics
-from efficientnet_tf.training.loop import Plan, StopRequest, judge, run, stop_on_signal
+from efficientnet_tf.training.loop import STEPS, Plan, StopRequest, judge, run, stop_on_signal
 from efficientnet_tf.training.metrics import Metrics
 from efficientnet_tf.training.multi_worker import SharedStop
 from efficientnet_tf.training.reporting import Reporter, Silence
@@ -53,20 +59,23 @@ def train_and_evaluate(config: config_lib.ExperimentConfig, where: Where) -> Non
     with _experiment(config, where) as experiment:
         directory = _export_directory(where)
         experiment.introduce()
-        if _train(experiment, with_evaluation=True):
+        finished = _train(experiment, with_evaluation=True)
+        if finished:
             if experiment.source.num_examples["test"]:
                 _test(experiment, "test")
             else:
                 experiment.restore_for_use()
                 experiment.say(f"no test: {experiment.source.name} has no such split")
             _export(experiment, where, directory)
+        _report(experiment, experiment.source, with_pictures=finished)
 
 
 def train(config: config_lib.ExperimentConfig, where: Where) -> None:
     """Trains without evaluating."""
     with _experiment(config, where) as experiment:
         experiment.introduce()
-        _train(experiment, with_evaluation=False)
+        finished = _train(experiment, with_evaluation=False)
+        _report(experiment, experiment.source, with_pictures=finished)
 
 
 def train_and_score(config: config_lib.ExperimentConfig, where: Where) -> Metrics | None:
@@ -97,6 +106,7 @@ def evaluate(
         evaluator = experiment.evaluator()
         for split in splits_of(request, experiment.source):
             evaluate_split(experiment, evaluator, request, split)
+        _report(experiment, None)  # the run's own data, which may be another than was evaluated
 
 
 def export(config: config_lib.ExperimentConfig, where: Where) -> None:
@@ -124,6 +134,7 @@ def _train(experiment: Experiment, *, with_evaluation: bool) -> bool:
         if experiment.initial is not None:
             write_record(experiment.model_dir, experiment.initial)
         write_json(os.path.join(experiment.model_dir, "versions.json"), _versions())
+        write_json(os.path.join(experiment.model_dir, "command.json"), _command(experiment))
     evaluates = with_evaluation and experiment.source.num_examples["minival"] > 0
     plan = experiment.plan(with_evaluation=evaluates)
     reporter: Reporter | Silence = Silence()
@@ -204,6 +215,9 @@ def _run(
         evaluate=minival,
         save=save,
         stop=stop,
+        took=lambda step, what, seconds: reporter.took(
+            step, what, seconds, train_step.seconds_waiting if what == STEPS else 0.0
+        ),
     )
 
 
@@ -221,6 +235,15 @@ def _experiment(
     )
     with experiment.workers.together():
         yield experiment
+
+
+def _report(experiment: Experiment, source: Source | None, *, with_pictures: bool = True) -> None:
+    """The chief writes report.html; the others are there until it is done."""
+    if experiment.workers.is_chief:
+        from efficientnet_tf.report.write import try_report  # loads matplotlib: a second
+
+        experiment.say(try_report(experiment.model_dir, source, with_pictures=with_pictures))
+    experiment.workers.wait()
 
 
 def _export_directory(where: Where) -> str:
@@ -289,6 +312,23 @@ def _probabilities(experiment: Experiment, images: Sequence[Any]) -> np.ndarray:
     with keras.StatelessScope(state_mapping=experiment.state.evaluation_weights(averaged=True)):
         logits = experiment.state.model(batch, training=False)
     return tf.nn.softmax(tf.cast(logits, tf.float32)).numpy()
+
+
+def _command(experiment: Experiment) -> dict[str, Any]:
+    """What was typed, where and when, on which machine: of the last process that trained."""
+    return {
+        "command": shlex.join(["python", *sys.argv]),
+        "directory": os.getcwd(),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "from_step": experiment.step,
+        "machine": {
+            "host": platform.node(),
+            **computer.describe(),
+            "devices": describe_devices(experiment.strategy),
+            "precision": experiment.precision,
+            "workers": str(experiment.workers.count),
+        },
+    }
 
 
 def _versions() -> dict[str, str]:

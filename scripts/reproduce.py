@@ -3,10 +3,11 @@
 python scripts/reproduce.py table3 table7
 python scripts/reproduce.py all --output_dir=runs/reproduce --results=runs/digits/results.jsonl
 
-Names: table1 table2 table3 table7 figure1 figure3 figure4 figure5 figure8, or all. Tables become
-Markdown and CSV, figures PNG, SVG and the CSV of their points; figures need matplotlib. table2,
-figure1 and figure5 build networks of keras.applications: half a minute. --results may be given
-several times; docs/scaling.md says what is in such a file.
+Names: table1 table2 table3 table7 table5 figure1 figure3 figure4 figure5 figure8 figure6, or all.
+Tables become Markdown and CSV, figures PNG, SVG and the CSV of their points. table2, figure1 and
+figure5 build networks of keras.applications: half a minute. --results may be given several times;
+docs/scaling.md says what is in such a file. table5 and figure6 take runs of ours on the data sets
+of Table 6 instead: --run=MODEL_DIR, which may be given several times.
 Exit code 0: fine. 1: a file could not be written. 2: wrong use.
 """
 
@@ -20,13 +21,14 @@ from efficientnet_tf.startup import start_tensorflow
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/reproduce", "where the files are written")
 _RESULTS = flags.DEFINE_multi_string("results", [], "JSON lines of runs of ours; may be repeated")
+_RUN = flags.DEFINE_multi_string("run", [], "model_dir of a transfer run; may be repeated")
 
 
 def main(argv: list[str]) -> None:
     try:
         if set(chosen(argv[1:])) & set(BUILDS_KERAS):
             start_tensorflow()
-        for text in reproduce(argv[1:], _OUTPUT_DIR.value, _RESULTS.value):
+        for text in reproduce(argv[1:], _OUTPUT_DIR.value, _RESULTS.value, _RUN.value):
             print(text, flush=True)
     except OSError as error:
         print(f"error: {_OUTPUT_DIR.value}: {error}", file=sys.stderr)

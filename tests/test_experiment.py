@@ -97,6 +97,17 @@ def test_a_run_says_what_it_did_and_where_it_lies(uninterrupted: tuple[Path, str
     for name in ("mean_per_class_accuracy", "per_class", "calibration", "most_confused"):
         assert counted[name] == evaluation[name]
     assert "0000 00:" not in output, "TensorFlow's start-up noise"
+    assert f"report: {model_dir}/report.html" in output
+    report = (model_dir / "report.html").read_text()
+    assert f"<b>{100 * evaluation['top1']:.2f} %</b>" in report
+    assert 'id="inputs"' in report
+    assert "cannot be read" not in report
+    command = json.loads((model_dir / "command.json").read_text())
+    assert f"main.py --model_dir={model_dir}" in command["command"]
+    assert command["machine"]["devices"].startswith("CPU")
+    lines = [json.loads(line) for line in (model_dir / "timing.jsonl").read_text().splitlines()]
+    fields = ("seconds/steps", "seconds/input", "seconds/evaluation", "seconds/checkpoint")
+    assert all(any(line.get(field, 0) > 0 for line in lines) for field in fields)
     versions = json.loads((model_dir / "versions.json").read_text())
     assert versions["tensorflow"] == tf.__version__
     assert (model_dir / "export" / "saved_model.pb").exists()
@@ -180,6 +191,8 @@ def test_sigterm_saves_and_ends_cleanly_and_eval_and_export_use_what_is_there(
     assert process.returncode == 0, output
     step = last_step(model_dir)
     assert f"stopped by SIGTERM at step {step}; the same command goes on from there" in output
+    assert f"report: {model_dir}/report.html" in output
+    assert "made without" in (model_dir / "report.html").read_text()
     newest = tf.train.latest_checkpoint(str(model_dir / "checkpoints"))
     assert newest.endswith(f"ckpt-{step}")
 

@@ -71,7 +71,7 @@ def test_a_run_and_its_export_give_the_same_table(folder: Path) -> None:
         assert done.returncode == 1, done.stderr
         assert "unusable: photos/b.jpg: " in done.stderr
         assert "unusable: no.jpg: The file cannot be read: No such file" in done.stderr
-        assert "predicting: 7.00/7.00 images" in done.stderr
+        assert "predicting: 7/7 images" in done.stderr
         assert "images/s" in done.stderr
         assert done.stdout == f"7 images: {name}\n"
     run, exported = (

@@ -6,6 +6,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 10.0
+_SCALED_FROM = 1000  # counts from here on are shown as 1.00k, 2.50M
 
 
 class _Lines:
@@ -31,7 +32,8 @@ def progress_bar(
     `initial` were done before: they count for the bar, not for the rate.
     """
     stream = stream or sys.stderr
-    common = {"total": total, "initial": initial, "unit": unit, "unit_scale": True}
+    scaled = total >= _SCALED_FROM  # below, "7/7" says more than "7.00/7.00"
+    common = {"total": total, "initial": initial, "unit": unit, "unit_scale": scaled}
     if stream.isatty():
         return tqdm(**common, desc=description, file=stream, dynamic_ncols=True, smoothing=0.1)
     return tqdm(

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from efficientnet_tf.errors import UsageError, nearest
-from efficientnet_tf.reproduce import curves, figures, scaling_tables, tables
+from efficientnet_tf.reproduce import curves, figures, scaling_tables, tables, transfer_results
 from efficientnet_tf.reproduce.picture import Picture
 from efficientnet_tf.reproduce.results import Measured, gathered, read_results
 from efficientnet_tf.reproduce.table import Table
+from efficientnet_tf.reproduce.transfer_runs import TransferRun, read_runs
 
 ALL = "all"
 TABLES: dict[str, Callable[[Sequence[Measured]], list[Table]]] = {
@@ -24,7 +25,14 @@ FIGURES: dict[str, Callable[[Sequence[Measured]], Picture]] = {
     "figure5": curves.figure5,
     "figure8": curves.figure8,
 }
-NAMES = (*TABLES, *FIGURES)
+# Of transfer learning: made from runs' folders instead of lines of results.
+TRANSFER_TABLES: dict[str, Callable[[Sequence[TransferRun]], list[Table]]] = {
+    "table5": transfer_results.table5,
+}
+TRANSFER_FIGURES: dict[str, Callable[[Sequence[TransferRun]], Picture]] = {
+    "figure6": transfer_results.figure6,
+}
+NAMES = (*TABLES, *TRANSFER_TABLES, *FIGURES, *TRANSFER_FIGURES)
 BUILDS_KERAS = ("table2", "figure1", "figure5")
 
 
@@ -71,9 +79,18 @@ def _write_tables(name: str, found: Sequence[Table], folder: Path) -> str:
 
 
 def reproduce(
-    names: Sequence[str], output_dir: str, result_files: Sequence[str] = ()
+    names: Sequence[str],
+    output_dir: str,
+    result_files: Sequence[str] = (),
+    run_folders: Sequence[str] = (),
 ) -> Iterator[str]:
     """Builds and writes each; yields its Markdown and where its files are, as soon as it is done.
+
+    Args:
+        names: see NAMES.
+        output_dir: where the files are written.
+        result_files: JSON lines of runs of ours.
+        run_folders: model_dirs of runs on data sets of Table 6, for Table 5 and Figure 6.
 
     Everything that the user may have got wrong is found before the first is built.
 
@@ -83,13 +100,20 @@ def reproduce(
     """
     wanted = chosen(names)
     measured = gathered(read_results(result_files))
-    if any(name in FIGURES for name in wanted):
+    runs = read_runs(run_folders)
+    if any(name in FIGURES or name in TRANSFER_FIGURES for name in wanted):
         figures.check_matplotlib()
     folder = Path(output_dir)
     _prepare(folder)
     for name in wanted:
         if name in TABLES:
             yield _write_tables(name, TABLES[name](measured), folder)
+        elif name in TRANSFER_TABLES:
+            yield _write_tables(name, TRANSFER_TABLES[name](runs), folder)
         else:
-            picture = FIGURES[name](measured)
+            picture = (
+                TRANSFER_FIGURES[name](runs)
+                if name in TRANSFER_FIGURES
+                else FIGURES[name](measured)
+            )
             yield picture.markdown(figures.save(picture, folder))

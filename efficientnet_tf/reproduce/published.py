@@ -2,7 +2,7 @@
 
 Accuracies are percent, as printed. The accuracies of Figures 3 and 4 are only drawn in the paper,
 not printed, so they are not here; Figure 8 stands beside Table 7, which prints one point of each
-of its lines.
+of its lines. Of Figure 6's points those that Table 5 prints are here, the others are only drawn.
 """
 
 from dataclasses import dataclass, field
@@ -175,3 +175,79 @@ TABLE7 = (
     ScaledRow(7, "efficientnet-b0", "resolution", Printed("1.9B"), 79.1, resolution=2.0),
     ScaledRow(7, "efficientnet-b0", "compound", Printed("1.8B"), 81.1, *COMPOUND),
 )
+
+
+@dataclass(frozen=True)
+class TransferResult:
+    """A network of Table 5 on one data set.
+
+    Attributes:
+        network: its name.
+        accuracy: percent.
+        params: without the classifier; None where the paper prints a dash.
+    """
+
+    network: str
+    accuracy: float
+    params: Printed | None
+
+
+@dataclass(frozen=True)
+class TransferRow:
+    """Half a row of Table 5: what it compares with, and the EfficientNet beside it.
+
+    Attributes:
+        data_set: name as in Table 6.
+        against: "public" (best public-available results) or "reported" (best reported results).
+        other, ours: theirs and the EfficientNet.
+        ratio: of the parameters; None where the paper prints a dash.
+    """
+
+    data_set: str
+    against: str
+    other: TransferResult
+    ours: TransferResult
+    ratio: Printed | None
+
+
+def _table5(against: str, *lines: str) -> tuple[TransferRow, ...]:
+    rows = []
+    for line in lines:
+        name, other, other_top1, other_params, ours, ours_top1, ours_params, ratio = (
+            cell.strip() for cell in line.split("|")
+        )
+        printed = [None if cell == "-" else Printed(cell) for cell in (other_params, ours_params)]
+        rows.append(
+            TransferRow(
+                name,
+                against,
+                TransferResult(other, float(other_top1), printed[0]),
+                TransferResult(f"EfficientNet-{ours}", float(ours_top1), printed[1]),
+                None if ratio == "-" else Printed(ratio),
+            )
+        )
+    return tuple(rows)
+
+
+TABLE5 = _table5(
+    "public",
+    "CIFAR-10         | NASNet-A     | 98.0 | 85M | B0 | 98.1 | 4M  | 21x",
+    "CIFAR-100        | NASNet-A     | 87.5 | 85M | B0 | 88.1 | 4M  | 21x",
+    "Birdsnap         | Inception-v4 | 81.8 | 41M | B5 | 82.0 | 28M | 1.5x",
+    "Stanford Cars    | Inception-v4 | 93.4 | 41M | B3 | 93.6 | 10M | 4.1x",
+    "Flowers          | Inception-v4 | 98.5 | 41M | B5 | 98.5 | 28M | 1.5x",
+    "FGVC Aircraft    | Inception-v4 | 90.9 | 41M | B3 | 90.7 | 10M | 4.1x",
+    "Oxford-IIIT Pets | ResNet-152   | 94.5 | 58M | B4 | 94.8 | 17M | 5.6x",
+    "Food-101         | Inception-v4 | 90.8 | 41M | B4 | 91.5 | 17M | 2.4x",
+) + _table5(
+    "reported",
+    "CIFAR-10         | GPipe | 99.0 | 556M | B7 | 98.9 | 64M | 8.7x",
+    "CIFAR-100        | GPipe | 91.3 | 556M | B7 | 91.7 | 64M | 8.7x",
+    "Birdsnap         | GPipe | 83.6 | 556M | B7 | 84.3 | 64M | 8.7x",
+    "Stanford Cars    | DAT   | 94.8 | -    | B7 | 94.7 | -   | -",
+    "Flowers          | DAT   | 97.7 | -    | B7 | 98.8 | -   | -",
+    "FGVC Aircraft    | DAT   | 92.9 | -    | B7 | 92.9 | -   | -",
+    "Oxford-IIIT Pets | GPipe | 95.9 | 556M | B6 | 95.4 | 41M | 14x",
+    "Food-101         | GPipe | 93.0 | 556M | B7 | 93.0 | 64M | 8.7x",
+)
+TABLE5_GEO_MEANS = {"public": Printed("4.7x"), "reported": Printed("9.6x")}

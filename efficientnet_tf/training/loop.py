@@ -5,6 +5,7 @@ neither checkpoints nor models.
 """
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from efficientnet_tf.errors import RunError
+
+STEPS, EVALUATION, CHECKPOINT = TIMED = ("steps", "evaluation", "checkpoint")
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ def run(
     evaluate: Callable[[int], bool],
     save: Callable[[int], Any],
     stop: StopRequest,
+    took: Callable[[int, str, float], Any] = lambda step, what, seconds: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> int:
     """Trains from `step` to the end of the plan, or until told to stop; returns the last step.
 
@@ -117,19 +122,33 @@ def run(
             step, so that a checkpoint knows the evaluations up to its step.
         save: told the step.
         stop: looked at between device loops.
+        took: told the step reached, one of TIMED and the seconds that it took.
+        clock: seconds.
     """
+
+    def save_timed(step: int) -> None:
+        started = clock()
+        save(step)
+        took(step, CHECKPOINT, clock() - started)
+
     saved = step
     while step < plan.total_steps:
+        started = clock()
         losses = train(plan.next_stop(step) - step)
         check_finite(losses, step + 1)
         step += len(losses)
+        took(step, STEPS, clock() - started)
         log(step, losses)
-        finished = plan.due(step, plan.eval_every) and evaluate(step)
+        finished = False
+        if plan.due(step, plan.eval_every):
+            started = clock()
+            finished = evaluate(step)
+            took(step, EVALUATION, clock() - started)
         if finished or plan.due(step, plan.eval_every) or plan.due(step, plan.checkpoint_every):
-            save(step)
+            save_timed(step)
             saved = step
         if finished or stop:
             break
     if saved < step:
-        save(step)
+        save_timed(step)
     return step

@@ -1,4 +1,7 @@
-"""What a run tells: a progress bar or plain lines, history.jsonl and TensorBoard scalars."""
+"""What a run tells: a bar or plain lines, history.jsonl, timing.jsonl and TensorBoard scalars.
+
+Seconds have a file of their own: history.jsonl is equal to the last bit whenever a run is repeated.
+"""
 
 import json
 import os
@@ -11,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from efficientnet_tf.training.loop import CHECKPOINT, STEPS
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -18,7 +23,7 @@ class Reporter:
     """Shows progress and writes it down.
 
     Args:
-        model_dir: gets history.jsonl and, below tensorboard/, the event files.
+        model_dir: gets history.jsonl, timing.jsonl and, below tensorboard/, the event files.
         total_steps: of the run.
         global_batch_size: images in one step.
         first_step: where this process starts; later lines of an earlier process are cut off, for
@@ -47,7 +52,11 @@ class Reporter:
         self._first = first_step
         self._started = self._last_line = clock()
         self._history = os.path.join(model_dir, "history.jsonl")
-        _cut_history(self._history, first_step)
+        self._timing = os.path.join(model_dir, "timing.jsonl")
+        for path in (self._history, self._timing):
+            _cut_lines(path, first_step)
+        self._timed_step = first_step
+        self._unwritten: list[str] = []
         self._scalars = tf.summary.create_file_writer(os.path.join(model_dir, "tensorboard"))
         self._bar = None
         if stream.isatty():
@@ -91,14 +100,49 @@ class Reporter:
         prefix = f"{split}/{weights}"
         self._write(step, {f"{prefix}/{name}": value for name, value in metrics.items()})
 
+    def took(self, step: int, what: str, seconds: float, waiting: float = 0.0) -> None:
+        """How long something of `loop.TIMED` took, up to `step`.
+
+        Args:
+            waiting: of the steps' seconds, those in which they waited for their input.
+
+        A line `{"step", "seconds/input", "seconds/steps", "images_per_second"}`, the seconds
+        without those of the input, or `{"step", "seconds/evaluation"}` and the like. The first
+        steps of a process hold the tracing of the graph and are marked `"first": true`. Lines are
+        written with the checkpoints: what comes after the last one is done again anyway.
+        """
+        values: dict[str, Any] = {f"seconds/{what}": seconds}
+        if what == STEPS:
+            steps, first = step - self._timed_step, self._timed_step == self._first
+            values = {"seconds/input": waiting, "seconds/steps": seconds - waiting}
+            values["images_per_second"] = steps * self._batch / max(seconds, 1e-9)
+            self._timed_step = step
+            if first:
+                values["first"] = True
+            else:
+                self._scalar(step, "images_per_second", values["images_per_second"])
+        self._unwritten.append(json.dumps({"step": step, **values}) + "\n")
+        if what == CHECKPOINT:
+            self._write_timing()
+
+    def _write_timing(self) -> None:
+        if self._unwritten:
+            with tf.io.gfile.GFile(self._timing, "a") as file:
+                file.write("".join(self._unwritten))
+        self._unwritten.clear()
+
     def _write(self, step: int, values: dict[str, Any]) -> None:
         with tf.io.gfile.GFile(self._history, "a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
+        for name, value in values.items():
+            self._scalar(step, name, value)
+
+    def _scalar(self, step: int, name: str, value: Any) -> None:
         with self._scalars.as_default():
-            for name, value in values.items():
-                tf.summary.scalar(name, value, step=step)
+            tf.summary.scalar(name, value, step=step)
 
     def close(self) -> None:
+        self._write_timing()
         if self._bar is not None:
             self._bar.close()
         self._scalars.close()
@@ -116,6 +160,9 @@ class Silence:
     def evaluation(self, step: int, split: str, weights: str, metrics: dict[str, Any]) -> None:
         pass
 
+    def took(self, step: int, what: str, seconds: float, waiting: float = 0.0) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
@@ -126,7 +173,7 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _cut_history(path: str, step: int) -> None:
+def _cut_lines(path: str, step: int) -> None:
     """Drops lines of later steps and a line that a killed process left unfinished."""
     if not tf.io.gfile.exists(path):
         return

@@ -68,7 +68,12 @@ class TrainStep:
 
     `TrainStep(...)(iterator, num_steps)` runs `num_steps` updates on the device and returns their
     losses, float32 [num_steps], L2 included. `num_steps` is a tensor: no retracing.
+
+    Attributes:
+        seconds_waiting: of the last call, for the input: from asking for a batch to having it.
     """
+
+    seconds_waiting = 0.0
 
     def __init__(
         self, state: TrainState, options: StepOptions, strategy: tf.distribute.Strategy
@@ -87,15 +92,23 @@ class TrainStep:
         self._run = tf.function(self._updates)
 
     def __call__(self, iterator: Iterator[Any], num_steps: int) -> Any:
-        return self._run(iterator, tf.constant(num_steps, tf.int32)).numpy()
+        losses, waited = self._run(iterator, tf.constant(num_steps, tf.int32))
+        self.seconds_waiting = float(waited)
+        return losses.numpy()
 
-    def _updates(self, iterator: Any, num_steps: tf.Tensor) -> tf.Tensor:
+    def _updates(self, iterator: Any, num_steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         losses = tf.TensorArray(tf.float32, size=num_steps)
+        waited = tf.constant(0.0, tf.float64)
         for index in tf.range(num_steps):
-            per_replica = self._strategy.run(self.update, args=(next(iterator),))
+            asked = tf.timestamp()
+            with tf.control_dependencies([asked]):
+                batch = next(iterator)
+            with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+                waited += tf.timestamp() - asked
+            per_replica = self._strategy.run(self.update, args=(batch,))
             loss = self._strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
             losses = losses.write(index, loss)
-        return losses.stack()
+        return losses.stack(), waited
 
     # Converting the layers' and the optimizer's Python takes several times their tracing.
     @tf.autograph.experimental.do_not_convert

@@ -33,4 +33,11 @@ def test_a_bar_on_a_terminal() -> None:
 def test_standard_error_by_default(capsys) -> None:
     with progress_bar(1, "B", "checksums"):
         pass
-    assert "checksums: 0.00/1.00B" in capsys.readouterr().err
+    assert "checksums: 0/1B" in capsys.readouterr().err
+
+
+def test_small_counts_are_whole_numbers() -> None:
+    stream = io.StringIO()
+    with progress_bar(7, " images", "predicting", stream=stream) as bar:
+        bar.update(7)
+    assert stream.getvalue().splitlines()[-1].startswith("predicting: 7/7 images, 00:00")

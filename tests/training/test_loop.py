@@ -124,6 +124,30 @@ def test_everything_happens_in_order() -> None:
     ]
 
 
+def test_everything_is_timed() -> None:
+    ticks = iter(range(100))
+    recorder, took = Recorder(evaluate=lambda step: bool(next(ticks)) and False), []
+    recorder.failures["train"] = lambda steps: [next(ticks) for _ in range(3)] and None
+    stop = StopRequest()
+    run(
+        Plan(total_steps=4, steps_per_loop=2),
+        0,
+        train=recorder.train,
+        log=recorder.log,
+        evaluate=recorder.evaluate,
+        save=recorder.save,
+        stop=stop,
+        took=lambda *line: took.append(line),
+        clock=lambda: float(next(ticks)),
+    )
+    assert took == [
+        (2, "steps", 4.0),  # three ticks inside, one of the clock itself
+        (4, "steps", 4.0),
+        (4, "evaluation", 2.0),
+        (4, "checkpoint", 1.0),
+    ]
+
+
 @pytest.mark.parametrize("plan", ODD_PLANS)
 @pytest.mark.parametrize("start", [0, 1, 6])
 def test_a_resumed_run_stops_where_an_uninterrupted_one_does(plan: Plan, start: int) -> None:

@@ -162,3 +162,48 @@ def test_without_a_terminal_a_message_is_a_line(make: Any) -> None:
     reporter.say("resumed at step 10 of 20")
     reporter.close()
     assert stream.getvalue() == "resumed at step 10 of 20\n"
+
+
+def timing(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "timing.jsonl").read_text().splitlines()]
+
+
+def test_timing_is_written_with_the_checkpoints(make: Any, tmp_path: Path) -> None:
+    reporter = make(io.StringIO())
+    reporter.took(10, "steps", 4.0, waiting=1.0)
+    reporter.took(30, "steps", 4.0, waiting=0.5)
+    reporter.took(30, "evaluation", 2.5)
+    assert not (tmp_path / "timing.jsonl").exists()
+    reporter.took(30, "checkpoint", 0.25)
+    assert timing(tmp_path) == [
+        {
+            "step": 10,
+            "seconds/input": 1.0,
+            "seconds/steps": 3.0,
+            "images_per_second": 80.0,
+            "first": True,
+        },
+        {"step": 30, "seconds/input": 0.5, "seconds/steps": 3.5, "images_per_second": 160.0},
+        {"step": 30, "seconds/evaluation": 2.5},
+        {"step": 30, "seconds/checkpoint": 0.25},
+    ]
+    reporter.took(40, "steps", 1.0)
+    reporter.close()
+    assert len(timing(tmp_path)) == 5
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Tensors("images_per_second")] == [30, 40]
+
+
+def test_timing_is_cut_where_a_resumed_run_starts(make: Any, tmp_path: Path) -> None:
+    reporter = make(io.StringIO())
+    for step in (10, 20, 30):
+        reporter.took(step, "steps", 1.0)
+    reporter.close()
+    reporter = make(io.StringIO(), first_step=20)
+    reporter.took(30, "steps", 1.0)
+    reporter.close()
+    assert [(line["step"], line.get("first")) for line in timing(tmp_path)] == [
+        (10, True),
+        (20, None),
+        (30, True),
+    ]

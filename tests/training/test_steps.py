@@ -1,5 +1,6 @@
 """One update on any number of replicas: the arithmetic by hand, then replicas against one."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -285,6 +286,27 @@ def test_the_number_of_steps_changes_neither_numbers_nor_the_compiled_program(
 # Masks, seen through the gradient: row i of the kernel gets one where the mask keeps input i
 
 WIDTH = 64
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_waiting_for_the_input_is_measured(
+    replicas: Callable[[int], tf.distribute.Strategy], count: int
+) -> None:
+    strategy = replicas(count)
+
+    def late(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        tf.py_function(lambda: time.sleep(0.05), [], [])
+        return batch
+
+    dataset = tf.data.Dataset.from_tensors(linear_batches(1)[0]).repeat().map(late)
+    step = TrainStep(linear_state(strategy), options(), strategy)
+    iterator = iter(strategy.experimental_distribute_dataset(dataset.unbatch().batch(BATCH)))
+    step(iterator, 3)
+    started = time.monotonic()
+    step(iterator, 6)
+    assert 0.15 < step.seconds_waiting < time.monotonic() - started
+    step(iterate(strategy, linear_batches()), 1)
+    assert 0 <= step.seconds_waiting < 0.15, "of the last call only"
 
 
 def masks(

@@ -1,0 +1,195 @@
+"""What a run left in its model_dir, read without assuming that any of it but config.json is there.
+
+config.json                     all fields, dotted names
+history.jsonl, timing.jsonl     what was logged, and how long it took
+evaluation-<split>[-raw].json   metrics and scores
+predictions-<split>[-raw].npz   every answer
+versions.json, command.json     software; command and machine
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from efficientnet_tf.checkpoint import read_json
+from efficientnet_tf.errors import UsageError
+from efficientnet_tf.predictions import Predictions, load
+
+_EVALUATION = re.compile(r"evaluation-([\w-]+)\.json")
+# Of the run's own data, in the order in which they matter; any other comes after them.
+OWN_SPLITS = ("test", "test-raw", "minival", "minival-raw", "train", "train-raw")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of a run.
+
+    Attributes:
+        model_dir: as it was given.
+        config: dotted names to values; of an older version it may lack some.
+        history, timing: a dict for each line, in order; "step" is in each.
+        evaluations: by "test", "test-raw", "minival", ...: the content of the file.
+        versions, command: the content, empty if the file is not there.
+        unreadable: a sentence for each file that is there and cannot be used.
+    """
+
+    model_dir: str
+    config: Mapping[str, Any]
+    history: tuple[Mapping[str, Any], ...]
+    timing: tuple[Mapping[str, Any], ...]
+    evaluations: Mapping[str, Mapping[str, Any]]
+    versions: Mapping[str, Any]
+    command: Mapping[str, Any]
+    unreadable: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The last part of model_dir."""
+        return os.path.basename(self.model_dir.rstrip("/")) or self.model_dir
+
+    @property
+    def last_step(self) -> int:
+        return max((line["step"] for line in self.history), default=0)
+
+    @property
+    def main_evaluation(self) -> str | None:
+        """The evaluation that details are of: of the test split if there is one."""
+        return next(iter(self.evaluations), None)
+
+    def curve(self, field: str) -> tuple[list[int], list[float]]:
+        """Steps and values of a field of history or timing."""
+        found = [
+            (line["step"], float(line[field]))
+            for line in (*self.history, *self.timing)
+            if is_number(line.get(field)) and not line.get("first")
+        ]
+        return [step for step, _ in found], [value for _, value in found]
+
+    def seconds(self) -> dict[str, float]:
+        """Of the whole run, by what it did; "first" are the first device loops of each process."""
+        sums: dict[str, float] = {}
+        for line in self.timing:
+            for field, value in line.items():
+                what = field.removeprefix("seconds/")
+                if what != field and is_number(value):
+                    what = "first" if line.get("first") and what == "steps" else what
+                    sums[what] = sums.get(what, 0.0) + value
+        return sums
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Of all device loops but the first of each process."""
+        images = seconds = 0.0
+        for line in self.timing:
+            rate = line.get("images_per_second")
+            took = line.get("seconds/steps", 0.0) + line.get("seconds/input", 0.0)
+            if is_number(rate) and not line.get("first"):
+                images, seconds = images + rate * took, seconds + took
+        return images / seconds if seconds else None
+
+    def predictions(self, evaluation: str) -> Predictions | None:
+        """The answers of an evaluation; None if they were not kept.
+
+        Raises:
+            UsageError, RunError: the file cannot be used.
+        """
+        path = os.path.join(self.model_dir, f"predictions-{evaluation}.npz")
+        return load(path) if tf.io.gfile.exists(path) else None
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def read_run(model_dir: str) -> RunFiles:
+    """Reads a run of main.py.
+
+    Raises:
+        UsageError: there is none, or its configuration cannot be read.
+    """
+    path = os.path.join(model_dir, "config.json")
+    try:
+        if not tf.io.gfile.exists(path):
+            raise UsageError(
+                f'--model_dir: no run in "{model_dir}" (expected a file config.json). Give the '
+                "--model_dir of a run of main.py."
+            )
+        config = read_json(path)
+        names = tf.io.gfile.listdir(model_dir)
+    except (tf.errors.OpError, OSError) as error:
+        first = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise UsageError(f'--model_dir: "{model_dir}" cannot be read: {first}.') from error
+    except UsageError:  # is a ValueError, too
+        raise
+    except ValueError as error:
+        raise UsageError(f'--model_dir: "{path}" holds no configuration ({error}).') from error
+    if not isinstance(config, dict):
+        raise UsageError(f'--model_dir: "{path}" holds no configuration (received {config!r}).')
+    reader = _Reader(model_dir, frozenset(names))
+    found = [match.group(1) for name in names if (match := _EVALUATION.fullmatch(name))]
+    found.sort(
+        key=lambda name: (OWN_SPLITS.index(name) if name in OWN_SPLITS else len(OWN_SPLITS), name)
+    )
+    evaluations = {name: reader.object(f"evaluation-{name}.json") for name in found}
+    return RunFiles(
+        model_dir,
+        config,
+        reader.lines("history.jsonl"),
+        reader.lines("timing.jsonl"),
+        {name: content for name, content in evaluations.items() if content},
+        reader.object("versions.json"),
+        reader.object("command.json"),
+        tuple(reader.unreadable),
+    )
+
+
+class _Reader:
+    """Reads files of a folder and notes those that cannot be used."""
+
+    def __init__(self, folder: str, names: frozenset[str]) -> None:
+        self._folder = folder
+        self._names = names
+        self.unreadable: list[str] = []
+
+    def object(self, name: str) -> dict[str, Any]:
+        """The object in a JSON file, empty without one."""
+        if name not in self._names:
+            return {}
+        try:
+            content = read_json(os.path.join(self._folder, name))
+            if isinstance(content, dict):
+                return content
+            self.unreadable.append(f"{name} holds no object.")
+        except (tf.errors.OpError, OSError, ValueError) as error:
+            self.unreadable.append(f"{name} cannot be read ({type(error).__name__}).")
+        return {}
+
+    def lines(self, name: str) -> tuple[Mapping[str, Any], ...]:
+        """The objects with a step in a file of JSON lines, without a last one that is cut off."""
+        if name not in self._names:
+            return ()
+        try:
+            with tf.io.gfile.GFile(os.path.join(self._folder, name)) as file:
+                texts = file.read().splitlines()
+        except (tf.errors.OpError, OSError, ValueError) as error:
+            self.unreadable.append(f"{name} cannot be read ({type(error).__name__}).")
+            return ()
+        found, bad = [], 0
+        for text in texts:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                bad += 1
+                continue
+            if isinstance(line, dict) and is_number(line.get("step")):
+                found.append(line)
+            else:
+                bad += 1
+        if bad:
+            self.unreadable.append(f"{name}: {bad} of {len(texts)} lines are no records.")
+        return tuple(found)

@@ -1,0 +1,153 @@
+"""Writes report.html into the model_dir of a run: all about it, in one file that needs no other."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from efficientnet_tf.checkpoint import write_bytes
+from efficientnet_tf.data.source import Source
+from efficientnet_tf.data.sources import load_source
+from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.report import page, pictures
+from efficientnet_tf.report.run_files import OWN_SPLITS, RunFiles, read_run
+from efficientnet_tf.trained_model import from_run
+
+NAME = "report.html"
+# What goes wrong with data, checkpoints and files: then the page says so in place of the pictures.
+_EXPECTED = (UsageError, RunError, tf.errors.OpError, OSError)
+_CAM = (
+    "the class activation map of the class that it took, from blue (no evidence) to red (the most "
+    "in this picture)."
+)
+_NO_CAM = (
+    "nothing, for class activation maps need a classifier right after global average pooling, "
+    "which this network does not have."
+)
+
+
+def write_report(
+    model_dir: str, source: Source | None = None, *, with_pictures: bool = True
+) -> str:
+    """Makes the report of a run; returns its path.
+
+    Args:
+        model_dir: of main.py.
+        source: of the run; None: as its configuration says.
+        with_pictures: without, neither data nor checkpoint are read, and it takes two seconds.
+
+    Raises:
+        UsageError: there is no run.
+        RunError: the page cannot be written.
+    """
+    run = read_run(model_dir)
+    results = page.results(run)
+    time_split = page.time_split(run)
+    contents: dict[str, Any] = {
+        "title": f"{run.name}: {run.config.get('model.name', 'report')}",
+        "run": run,
+        "summary": page.summary(run),
+        "written": time.strftime("%Y-%m-%d %H:%M"),
+        "results": results,
+        "paper": next((row["paper"] for row in results if row["paper"]), None),
+        "charts": page.chart_list(page.curves(run)),
+        "details": page.details(run),
+        "time": time_split,
+        "total": sum(part["seconds"] for part in time_split),
+        "speed": run.images_per_second,
+        "config": page.config_rows(run.config),
+        "augment": run.config.get("data.augment"),
+    }
+    if with_pictures:
+        with tf.device("CPU:0"):
+            contents |= _pictures(run, source)
+    else:
+        sentence = "No pictures: this report was made without. scripts/report.py makes it again."
+        contents |= {"pictures_sentence": sentence, "inputs_sentence": sentence}
+    path = os.path.join(model_dir, NAME)
+    try:
+        write_bytes(path, page.render("report.html.jinja", **contents).encode())
+    except (tf.errors.OpError, OSError) as error:
+        raise RunError(
+            f'the report cannot be written to "{path}": {_first_line(error)}. Free space or give a '
+            "folder that you may write to; scripts/report.py makes the report again."
+        ) from error
+    return path
+
+
+def try_report(model_dir: str, source: Source | None = None, *, with_pictures: bool = True) -> str:
+    """`write_report` at the end of a run, which no failure of it may fail: the line to print."""
+    try:
+        return f"report: {write_report(model_dir, source, with_pictures=with_pictures)}"
+    except (UsageError, RunError) as error:
+        return f"warning: no report: {error}"
+    except Exception as error:  # a bug of the report; days of training must not end with it
+        return (
+            f"warning: no report: {type(error).__name__}: {_first_line(error)}. The run itself is "
+            f"complete; `python scripts/report.py --model_dir={model_dir}` shows the whole error."
+        )
+
+
+def _pictures(run: RunFiles, source: Source | None) -> dict[str, Any]:
+    """What the page shows of images, or sentences in their place."""
+    try:
+        source = source or _source(run.config)
+    except _EXPECTED as error:
+        sentence = f"No pictures: the data cannot be read. {_first_line(error)}"
+        return {"pictures_sentence": sentence, "inputs_sentence": sentence}
+    names = source.class_names or tuple(str(number) for number in range(source.num_classes))
+    found: dict[str, Any] = {}
+    sentence, answers = _or_sentence(lambda: _answers(run, source, names))
+    found |= answers or {"pictures_sentence": sentence}
+    sentence, inputs = _or_sentence(lambda: _inputs(run, source, names))
+    return {**found, "inputs": inputs, "inputs_sentence": sentence}
+
+
+def _or_sentence(make: Callable[[], Any]) -> tuple[str, Any]:
+    try:
+        return "", make()
+    except _EXPECTED as error:
+        return f"No pictures: {_first_line(error)}", None
+
+
+def _answers(run: RunFiles, source: Source, names: tuple[str, ...]) -> dict[str, Any]:
+    name = run.main_evaluation
+    predictions = run.predictions(name) if name else None
+    if name is None or predictions is None:
+        raise UsageError("no evaluation kept its answers; main.py --mode=eval does.")
+    if name not in OWN_SPLITS:
+        raise UsageError(f'the evaluation "{name}" is not of the run\'s own data and resolution.')
+    split = name.removesuffix("-raw")
+    classes = predictions.probabilities.shape[1]
+    if split not in source.num_examples or classes != len(names):
+        raise UsageError(f'the answers are of "{name}" with {classes} classes, the data of others.')
+    trained = from_run(run.model_dir)
+    worst, best = pictures.worst_and_best(predictions)
+    shown = {
+        kind: pictures.answers(trained, source, split, predictions, rows.tolist(), names)
+        for kind, rows in (("worst", worst), ("best", best))
+    }
+    has_map = any(each.cam for each in (*shown["worst"], *shown["best"]))
+    return {**shown, "cam_sentence": _CAM if has_map else _NO_CAM}
+
+
+def _inputs(run: RunFiles, source: Source, names: tuple[str, ...]) -> list[pictures.Shown]:
+    size = page.resolution(run.config)
+    if size is None:
+        raise UsageError("this version does not know the network.")
+    return pictures.training_inputs(source, size, run.config, names)
+
+
+def _source(config: Mapping[str, Any]) -> Source:
+    """The data of a run, as far as its configuration says."""
+    spec = str(config.get("data.source", ""))
+    fields = ("num_classes", "minival_shards", "minival", "test", "split_seed")
+    options = {field: config[f"data.{field}"] for field in fields if f"data.{field}" in config}
+    size = page.resolution(config) or 224
+    return load_source(spec, config.get("data.data_dir"), image_size=size, **options)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0]
