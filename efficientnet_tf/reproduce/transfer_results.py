@@ -85,7 +85,7 @@ def _measured(runs: Sequence[TransferRun]) -> list[Table]:
         Column("First weights"),
         Column("Run"),
     )
-    sizes = {each.name: each.test for each in TABLE6}
+    sizes = {each.name: each.printed_test or each.test for each in TABLE6}
     rows = [
         (
             run.data_set,
