@@ -18,7 +18,8 @@ from ml_collections import config_flags
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf import evaluation_request
-from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.exit_codes import asks_for_help, exit_code
 from efficientnet_tf.export_options import DTYPES, FORMATS, IMAGES, ExportOptions, parse_formats
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.registry import list_models
@@ -229,7 +230,7 @@ def default_model_dir(values: flags.FlagValues, config: config_lib.ExperimentCon
 
 
 def _run(argv: Sequence[str]) -> None:
-    if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
+    if asks_for_help(argv):
         print(help_text())
         return
     values, config = parse(argv)
@@ -261,12 +262,4 @@ def _run(argv: Sequence[str]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Runs a command line; returns its exit code: 0, 1 (failed on the way) or 2 (wrong use)."""
-    try:
-        _run(argv)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except RunError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: _run(argv))

@@ -19,7 +19,8 @@ import sys
 
 from absl import flags
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import UsageError
+from efficientnet_tf.exit_codes import asks_for_help, exit_code
 from efficientnet_tf.startup import start_tensorflow
 
 _MODELS = flags.DEFINE_list("models", ["keras:ResNet152", "efficientnet-b1"], "what is measured")
@@ -119,21 +120,14 @@ def print_table(found: dict, runtimes: list[str]) -> None:
 
 
 def main(argv: list[str]) -> None:
-    if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
+    if asks_for_help(argv):
         print(__doc__, flags.FLAGS.main_module_help(), sep="\n")
-        sys.exit(0)
-    try:
-        rest = flags.FLAGS(argv)[1:]
-        if rest:
-            raise UsageError(f'unexpected argument "{rest[0]}": everything is a flag.')
-        run()
-    except flags.Error as error:
-        print(f"error: {error}. See --help.", file=sys.stderr)
-        sys.exit(2)
-    except (UsageError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        return
+    rest = flags.FLAGS(argv)[1:]
+    if rest:
+        raise UsageError(f'unexpected argument "{rest[0]}": everything is a flag.')
+    run()
 
 
 if __name__ == "__main__":
-    main(sys.argv)
+    sys.exit(exit_code(lambda: main(sys.argv)))

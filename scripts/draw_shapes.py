@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import UsageError
+from efficientnet_tf.exit_codes import exit_code
 from efficientnet_tf.search import drawn_shapes
 
 # (split, pictures, meaning)
@@ -47,12 +48,7 @@ def run(argv: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    try:
-        run(argv)
-    except (UsageError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    return 0
+    return exit_code(lambda: run(argv))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ from typing import Any
 from absl import flags
 
 from efficientnet_tf import imagenet_submission, model_flags
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import UsageError
+from efficientnet_tf.exit_codes import asks_for_help, exit_code
 from efficientnet_tf.image_list import image_paths
 from efficientnet_tf.prediction_table import (
     Outcome,
@@ -141,19 +142,12 @@ def run(arguments: list[str]) -> int:
     return 1 if unusable else 0
 
 
-def main(argv: list[str]) -> None:
-    if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
+def main(argv: list[str]) -> int:
+    if asks_for_help(argv):
         print(__doc__, model_flags.help_text(), sep="\n")
-        sys.exit(0)
-    try:
-        sys.exit(run(flags.FLAGS(argv)[1:]))
-    except flags.Error as error:
-        print(f"error: {error}. See --help.", file=sys.stderr)
-        sys.exit(2)
-    except (UsageError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        return 0
+    return run(flags.FLAGS(argv)[1:])
 
 
 if __name__ == "__main__":
-    main(sys.argv)
+    sys.exit(exit_code(lambda: main(sys.argv)))

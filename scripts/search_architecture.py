@@ -21,7 +21,8 @@ from absl import flags
 
 from efficientnet_tf import cli
 from efficientnet_tf import config as config_lib
-from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.exit_codes import exit_code
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.variants import VARIANTS
 from efficientnet_tf.search import architecture_search, pareto
@@ -184,15 +185,7 @@ def run(argv: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    try:
-        run(argv)
-    except (UsageError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from there", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: run(argv), resumable=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from efficientnet_tf import cli
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.exit_codes import exit_code
 from efficientnet_tf.search import grid as grid_lib
 from efficientnet_tf.search import scaling_figure, scaling_flags, scaling_results, scaling_search
 from efficientnet_tf.search.pareto import check_matplotlib
@@ -87,15 +87,7 @@ def run(argv: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    try:
-        run(argv)
-    except (UsageError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from there", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: run(argv), resumable=True)
 
 
 if __name__ == "__main__":

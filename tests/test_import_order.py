@@ -16,6 +16,7 @@ LAYERS = (
     (
         "__init__",
         "errors",
+        "exit_codes",
         "durations",
         "config",
         "evaluation_request",
@@ -249,6 +250,7 @@ FORBIDDEN = (
 LIGHT = (
     "__init__",
     "errors",
+    "exit_codes",
     "durations",
     "config",
     "machine/__init__",

@@ -1,0 +1,39 @@
+"""How a command ends: what went wrong in one line on standard error, and the exit code."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import flags
+
+from efficientnet_tf.errors import RunError, UsageError
+
+FINE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+
+def exit_code(run: Callable[[], int | None], *, resumable: bool = False) -> int:
+    """Calls `run` and returns its exit code (None is 0), or the one of the error that it raises.
+
+    Args:
+        resumable: Ctrl-C ends with a line that says that the same command goes on from there.
+    """
+    try:
+        return run() or FINE
+    except flags.Error as error:
+        print(f"error: {error}. See --help.", file=sys.stderr)
+        return WRONG_USE
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_USE
+    except RunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        if not resumable:
+            raise
+        print("stopped; the same command goes on from there", file=sys.stderr)
+        return INTERRUPTED
+
+
+def asks_for_help(argv: Sequence[str]) -> bool:
+    """Whether a command line has --help among its flags."""
+    return any(argument in ("-h", "-help", "--help") for argument in argv[1:])
