@@ -1,26 +1,32 @@
 """The same training several times, with other seeds or other folds held out: mean and spread.
 
 Each run is a process of main.py in a folder of its own, so one that fails takes no other with it.
-A run that has its result is not started again, one that was stopped goes on. With seeds the result
-is what main.py says of the test split. With folds every image of train and minival is held out
-once; a run is then trained to its end and only there evaluated on its fold, for a checkpoint chosen
-by that fold would be flattered by it.
+A run that has its result is not started again, one that was stopped goes on. A folder takes one
+process at a time, and other flags only as long as none has begun to train there. With seeds the
+result is what main.py says of the test split. With folds every image of train and minival is held
+out once; a run is then trained to its end and only there evaluated on its fold, for a checkpoint
+chosen by that fold would be flattered by it.
 """
 
+import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from efficientnet_tf.errors import RunError, UsageError
 
 _ROOT = Path(__file__).resolve().parents[1]
-_FLAGS = "flags.json"
+_FLAGS, _LOG = "flags.json", "log.txt"
+_BEGUN = "config.json"  # which main.py writes once nothing more can be wrong with its flags
+_SECONDS_TO_SAVE = 60.0  # that a run has when this process is stopped
+_STOPPED = (-signal.SIGTERM, -signal.SIGINT)
 SUMMARY = "summary.json"
 METRICS = ("top1", "top5", "loss", "mean_per_class_accuracy")
 
@@ -68,7 +74,8 @@ def run_all(
         folder: has a folder for each run, with its log.txt beside what main.py writes.
 
     Raises:
-        UsageError: the folder holds runs of other flags.
+        UsageError: main.py refused the flags, or the folder holds runs of other flags, is in use
+            or cannot be written.
         RunError: a run failed, or was stopped.
     """
     found = []
@@ -83,31 +90,72 @@ def train(run: Run, flags: Sequence[str], folder: str) -> dict[str, Any]:
     """Brings one run to its result; see `run_all`."""
     model_dir = Path(folder) / run.name
     wanted = [*flags, *run.flags]
-    _check_flags(model_dir, wanted)
-    for mode in run.modes if _result(model_dir, run.split) is None else ():
-        with open(model_dir / "log.txt", "ab") as log:
-            code = subprocess.run(
-                [
-                    sys.executable,
-                    str(_ROOT / "main.py"),
-                    *wanted,
-                    f"--mode={mode}",
-                    f"--model_dir={model_dir}",
-                ],
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "PYTHONPATH": str(_ROOT)},
-                check=False,
-            ).returncode
-        if code:
-            raise RunError(
-                f"{run.name} ended with exit code {code}: {_last_line(model_dir / 'log.txt')} The "
-                "same command goes on from there."
-            )
+    if "://" in folder:
+        raise UsageError(f'--model_dir must be a folder of this machine, received "{folder}".')
+    try:
+        model_dir.mkdir(parents=True, exist_ok=True)
+        (model_dir / _LOG).touch()
+    except OSError as error:
+        raise UsageError(
+            f'--model_dir: "{model_dir}" cannot be written: {error.strerror}. Give a folder that '
+            "you may write to."
+        ) from error
+    with open(model_dir / _LOG, "ab") as log:
+        _lock(log, model_dir)
+        _check_flags(model_dir, wanted)
+        for mode in run.modes if _result(model_dir, run.split) is None else ():
+            split = [f"--split={run.split}"] if mode == "eval" else []
+            _main_py([*wanted, f"--mode={mode}", *split, f"--model_dir={model_dir}"], log, run.name)
     result = _result(model_dir, run.split)
     if result is None:
-        raise RunError(f"{run.name} was stopped; the same command goes on from there.")
+        raise RunError(f"{run.name} has no evaluation of {run.split}; {model_dir / _LOG} says why.")
     return result
+
+
+def _lock(log: IO[bytes], model_dir: Path) -> None:
+    """Of the open file: a process of main.py that outlives this one holds the lock, too."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise UsageError(
+            f'--model_dir: a run is going on in "{model_dir}". Wait for it, or stop it.'
+        ) from error
+
+
+def _main_py(flags: Sequence[str], log: IO[bytes], name: str) -> None:
+    """A process of main.py to its end. An exception here ends it, with time to save."""
+    path, before = Path(log.name), os.fstat(log.fileno()).st_size
+    child = subprocess.Popen(
+        [sys.executable, str(_ROOT / "main.py"), *flags],
+        stdout=log,
+        stderr=log,
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+    )
+    try:
+        code = child.wait()
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_SECONDS_TO_SAVE)
+            child.kill()
+            child.wait()
+    lines = path.read_bytes()[before:].decode("utf-8", "replace").strip().splitlines()
+    # main.py ends well when a signal has made it save and stop: that is no trained network.
+    if code in _STOPPED or any(line.startswith("stopped by ") for line in lines):
+        raise RunError(f"{name} was stopped; the same command goes on from there.")
+    errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
+    if code == 2 and errors:
+        raise UsageError("\n".join(lines[errors[-1] :]).removeprefix("error: "))
+    if code:
+        last = "\n".join(lines[errors[-1] if errors else -1 :]) or "no output."
+        raise RunError(
+            f"{name} ended with exit code {code}: {last} The same command goes on from there."
+        )
 
 
 def _result(model_dir: Path, split: str) -> dict[str, Any] | None:
@@ -122,7 +170,7 @@ def _result(model_dir: Path, split: str) -> dict[str, Any] | None:
 def _check_flags(model_dir: Path, flags: Sequence[str]) -> None:
     """A folder is for one command; its flags are kept there."""
     path = model_dir / _FLAGS
-    if path.exists():
+    if path.exists() and (model_dir / _BEGUN).exists():
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored != list(flags):
             raise UsageError(
@@ -130,13 +178,7 @@ def _check_flags(model_dir: Path, flags: Sequence[str]) -> None:
                 "the same, or another --model_dir."
             )
         return
-    model_dir.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(list(flags), indent=2), encoding="utf-8")
-
-
-def _last_line(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no output."
 
 
 def describe(result: dict[str, Any]) -> str:

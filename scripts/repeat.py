@@ -9,6 +9,7 @@ Started again it reads what is done and goes on. Writes model_dir/summary.json. 
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ from efficientnet_tf import repeats
 from efficientnet_tf.errors import RunError, UsageError
 
 _OWN = ("seeds", "folds", "model_dir")
+_EACH = {"seeds": ("config.train.seed",), "folds": ("config.data.folds", "config.data.fold")}
 
 
 def run(argv: Sequence[str]) -> None:
@@ -38,6 +40,9 @@ def run(argv: Sequence[str]) -> None:
         raise UsageError(f'--{kind} must be a whole number of at least 2, received "{own[kind]}".')
     if not own.get("model_dir"):
         raise UsageError("give --model_dir=DIR, the folder for all runs.")
+    for flag in flags:
+        if flag.lstrip("-").partition("=")[0] in _EACH[kind]:
+            raise UsageError(f"{flag} cannot be given: --{kind} sets it for each run.")
     runs = (repeats.seeds if kind == "seeds" else repeats.folds)(int(own[kind]))
     results = repeats.run_all(runs, flags, own["model_dir"], lambda text: print(text, flush=True))
     path = os.path.join(own["model_dir"], repeats.SUMMARY)
@@ -46,6 +51,7 @@ def run(argv: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the run saves and ends
     try:
         run(argv)
     except (UsageError, RunError) as error:

@@ -1,8 +1,11 @@
 """Several runs: which are started, with what, which are only read, and mean and spread."""
 
+import fcntl
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +30,26 @@ class MainPy:
         self.commands: list[list[str]] = []
         self.code = 0
         self.writes = True
-        monkeypatch.setattr(subprocess, "run", self)
+        self.says = b"epoch 1\nerror: no such thing:\n  this one.\n"
+        monkeypatch.setattr(subprocess, "Popen", self)
 
     def __call__(self, command: list[str], stdout: Any, **_: Any) -> Any:
         self.commands.append(command[2:])
-        stdout.write(b"epoch 1\nerror: no such thing.\n")
+        stdout.write(self.says)
+        stdout.flush()
         flags = dict(flag.lstrip("-").split("=", 1) for flag in command[2:])
         split = {"train_and_eval": "test", "eval": "minival"}.get(flags["mode"])
         if self.writes and split:
             path = Path(flags["model_dir"]) / f"evaluation-{split}.json"
             path.write_text(json.dumps(RESULTS[int(flags["model_dir"][-1])]))
-        return subprocess.CompletedProcess(command, self.code)
+        if not self.code:
+            (Path(flags["model_dir"]) / "config.json").touch()
+        return self
+
+    def wait(self) -> int:
+        return self.code
+
+    poll = wait
 
 
 @pytest.fixture
@@ -70,8 +82,8 @@ def test_folds_are_trained_to_their_end_and_then_evaluated(main_py: MainPy, tmp_
     assert repeats.run_all(repeats.folds(2), [], str(tmp_path), len) == RESULTS[:2]
     fold = [["--config.data.folds=2", f"--config.data.fold={i}"] for i in (0, 0, 1, 1)]
     assert [command[:2] for command in main_py.commands] == fold
-    modes = [command[2] for command in main_py.commands]
-    assert modes == ["--mode=train", "--mode=eval"] * 2
+    modes = [command[2:-1] for command in main_py.commands]
+    assert modes == [["--mode=train"], ["--mode=eval", "--split=minival"]] * 2
 
 
 def test_runs_without_averages_have_results_too(tmp_path: Path) -> None:
@@ -87,16 +99,111 @@ def test_other_flags_need_another_folder(main_py: MainPy, tmp_path: Path) -> Non
         repeats.run_all(repeats.seeds(2), ["--config=b.py"], str(tmp_path), len)
 
 
-def test_a_failed_run_is_named_with_its_last_line(main_py: MainPy, tmp_path: Path) -> None:
+def test_refused_flags_can_be_corrected(main_py: MainPy, tmp_path: Path) -> None:
     main_py.code = 2
-    with pytest.raises(RunError, match="seed-0 ended with exit code 2: error: no such thing."):
+    with pytest.raises(UsageError, match=r"^no such thing:\n  this one\.$"):
+        repeats.run_all(repeats.seeds(2), ["--confg=a.py"], str(tmp_path), len)
+    main_py.code = 0
+    assert len(repeats.run_all(repeats.seeds(2), ["--config=a.py"], str(tmp_path), len)) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "message"),
+    [
+        (1, b"epoch 1\nerror: disk full.\n", "exit code 1: error: disk full. The same command"),
+        (2, b"Killed\n", "exit code 2: Killed The same"),
+        (-9, b"", "exit code -9: no output. The same"),
+    ],
+)
+def test_a_failed_run_is_named_with_its_reason(
+    main_py: MainPy, tmp_path: Path, code: int, says: bytes, message: str
+) -> None:
+    main_py.code, main_py.says = code, says
+    with pytest.raises(RunError, match=f"seed-0 ended with {message}"):
         repeats.run_all(repeats.seeds(2), [], str(tmp_path), len)
 
 
-def test_a_stopped_run_is_no_result(main_py: MainPy, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [(0, b"step 3\nstopped by SIGTERM at step 3; the same\nreport: r\n"), (-signal.SIGTERM, b"")],
+)
+def test_a_stopped_run_is_not_evaluated(
+    main_py: MainPy, tmp_path: Path, code: int, says: bytes
+) -> None:
+    """main.py ends well then, and its --mode=eval would take any checkpoint."""
+    main_py.code, main_py.says = code, says
+    with pytest.raises(RunError, match="fold-0 was stopped; the same command goes on"):
+        repeats.run_all(repeats.folds(2), [], str(tmp_path), len)
+    assert len(main_py.commands) == 1
+    main_py.code, main_py.says = 0, b""  # that it was stopped once is in the log still
+    assert repeats.run_all(repeats.folds(2), [], str(tmp_path), len) == RESULTS[:2]
+
+
+def test_a_run_without_a_result_is_refused(main_py: MainPy, tmp_path: Path) -> None:
     main_py.writes = False
-    with pytest.raises(RunError, match="seed-0 was stopped; the same command goes on"):
+    with pytest.raises(RunError, match=r"seed-0 has no evaluation of test; .*log\.txt says why"):
         repeats.run_all(repeats.seeds(2), [], str(tmp_path), len)
+
+
+def test_a_folder_takes_one_process_at_a_time(main_py: MainPy, tmp_path: Path) -> None:
+    (tmp_path / "seed-0").mkdir()
+    with open(tmp_path / "seed-0" / "log.txt", "ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match='a run is going on in ".*seed-0"'):
+            repeats.run_all(repeats.seeds(2), [], str(tmp_path), len)
+    assert not main_py.commands
+    assert len(repeats.run_all(repeats.seeds(2), [], str(tmp_path), len)) == 2
+
+
+def test_folders_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match='"[^"]*file/seed-0" cannot be written: Not a directory'):
+        repeats.run_all(repeats.seeds(2), [], str(tmp_path / "file"), len)
+    with pytest.raises(UsageError, match='folder of this machine, received "gs://b/x"'):
+        repeats.run_all(repeats.seeds(2), [], "gs://b/x", len)
+
+
+CONFIG = """
+from efficientnet_tf.config import ExperimentConfig
+
+def get_config():
+    config = ExperimentConfig()
+    config.model.resolution = 16
+    config.model.blocks_args = ("r1_k3_s22_e1_i32_o16",)
+    config.data.source = "digits"
+    config.data.eval_crop = "none"
+    config.train.global_batch_size = 64
+    config.train.epochs = 30.0
+    config.train.steps_per_loop = 2
+    config.train.checkpoint_every_epochs = 0.2
+    return config
+"""
+
+
+def test_a_real_fold_is_stopped_with_the_script_and_goes_on(tmp_path: Path) -> None:
+    config, runs = tmp_path / "config.py", tmp_path / "runs"
+    config.write_text(CONFIG)
+    command = [sys.executable, str(ROOT / "scripts/repeat.py"), "--folds=2"]
+    command += [f"--config={config}", f"--model_dir={runs}"]
+    script = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    checkpoint = runs / "fold-0" / "checkpoints" / "checkpoint"
+    deadline = time.monotonic() + 100
+    while not checkpoint.exists():
+        assert time.monotonic() < deadline
+        assert script.poll() is None, (runs / "fold-0" / "log.txt").read_text()
+        time.sleep(0.01)
+    script.terminate()
+    _, said = script.communicate(timeout=100)
+    assert (script.returncode, said) == (130, "stopped; the same command goes on from there\n")
+    log = (runs / "fold-0" / "log.txt").read_text()
+    assert "stopped by SIGTERM at step" in log
+    assert not list(runs.glob("fold-0/evaluation-*"))
+    flags = [f"--config={config}"]
+    found = repeats.train(repeats.folds(2)[0], flags, str(runs))
+    log = (runs / "fold-0" / "log.txt").read_text().removeprefix(log)
+    assert "resumed at step" in log
+    assert (found["split"], found["examples"]) == ("minival", 719)  # half of 1,259 + 179
+    assert not (runs / "fold-0" / "evaluation-test.json").exists()
 
 
 def test_mean_and_spread(tmp_path: Path) -> None:
@@ -122,6 +229,11 @@ def test_mean_and_spread(tmp_path: Path) -> None:
         (["--seeds=three", "--model_dir=x"], 'received "three"'),
         (["--seeds=2"], "give --model_dir"),
         (["--seeds=2", "--model_dir=x", "--mode=train"], "--mode cannot be given"),
+        (
+            ["--seeds=2", "--model_dir=x", "--config.train.seed=7"],
+            "seed=7 cannot be given: --seeds",
+        ),
+        (["--folds=2", "--model_dir=x", "--config.data.fold=1"], "fold=1 cannot be given: --folds"),
     ],
 )
 def test_the_script_refuses_wrong_use(flags: list[str], message: str) -> None:
