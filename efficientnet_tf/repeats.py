@@ -120,7 +120,7 @@ def _lock(log: IO[bytes], model_dir: Path) -> None:
         return
     try:
         fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         raise UsageError(
             f'--model_dir: a run is going on in "{model_dir}". Wait for it, or stop it.'
         ) from error
