@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from efficientnet_tf import transfer
 from efficientnet_tf.checkpoint import Checkpointer
+from efficientnet_tf.config import TransferConfig
 from efficientnet_tf.training import loop
 from efficientnet_tf.training.distribution import BatchNormStatistics, batch_norm_group_size
 from efficientnet_tf.training.metrics import SUMS
@@ -157,6 +159,52 @@ def test_a_run_on_replicas_is_the_run_on_one(
         assert len(others) == count - 1
         for other in others:
             np.testing.assert_array_equal(other, first, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "fields"),
+    [
+        ("sgd", {"freeze_until": "block1", "layer_decay": 0.5, "head_learning_rate": 4.0}),
+        ("rmsprop", {"freeze_until": "stem", "batch_norm": "frozen", "layer_decay": 0.5}),
+    ],
+)
+def test_fine_tuning_on_two_replicas_is_the_one_on_one(
+    replicas: Any, tiny_network: Any, optimizer: str, fields: dict[str, Any]
+) -> None:
+    """Frozen stages, SGD, rates of stages, weights of classes, frozen batch norm."""
+    asked = TransferConfig(**fields)
+
+    def run(count: int) -> tuple[Pod, dict[str, np.ndarray]]:
+        def state(strategy: tf.distribute.Strategy, **changes: Any) -> TrainState:
+            with strategy.scope():
+                model = tiny_network(**changes)
+                transfer.prepare(model, asked)
+                return TrainState(model, with_average=True, with_mean_square=optimizer == "rmsprop")
+
+        pod = Pod(
+            replicas(count),
+            state,
+            optimizer=optimizer,
+            rates=transfer.learning_rates(tiny_network(), asked),
+            class_weights=np.linspace(0.0, 2.0, CLASSES),
+        )
+        before = {path: weight.numpy() for path, weight in pod.state.weights.items()}
+        return pod.run(), before
+
+    (alone, _), (pod, before) = run(1), run(2)
+    np.testing.assert_allclose(np.concatenate(pod.losses), np.concatenate(alone.losses), rtol=1e-5)
+    assert_same(pod.values(), alone.values())
+    moved = set()
+    for path, weight in pod.state.weights.items():
+        first, second = (copy.numpy() for copy in pod.strategy.experimental_local_results(weight))
+        np.testing.assert_array_equal(first, second, err_msg=path)
+        if not np.array_equal(first, before[path]):
+            moved.add(path)
+    frozen = ("stem_", "block1") if asked.freeze_until == "block1" else ("stem_",)
+    still = {path for path in before if path.startswith(frozen)}
+    if asked.batch_norm == "frozen":
+        still |= {path for path in before if "/moving_" in path}
+    assert moved == before.keys() - still
 
 
 def test_the_official_groups_on_sixteen_replicas(replicas: Any, tiny_state: Any) -> None:
