@@ -37,7 +37,9 @@ def run(argv: Sequence[str]) -> None:
         raise UsageError("give one of --seeds=N and --folds=N, and then the flags of main.py.")
     kind = "seeds" if "seeds" in own else "folds"
     if not own[kind].isdigit() or int(own[kind]) < 2:
-        raise UsageError(f'--{kind} must be a whole number of at least 2, received "{own[kind]}".')
+        raise UsageError(
+            f'--{kind}=N must be a whole number of at least 2, received "{own[kind]}".'
+        )
     if not own.get("model_dir"):
         raise UsageError("give --model_dir=DIR, the folder for all runs.")
     for flag in flags:

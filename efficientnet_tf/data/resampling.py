@@ -80,7 +80,7 @@ def with_fold(source: Source, folds: int, fold: int, seed: int) -> Source:
     Raises:
         UsageError: the source cannot be cut so, or a fold would be empty.
     """
-    whole = with_minival(source)
+    whole = source if _labels(source) is None else with_minival(source)
     labels = _labels(whole)
     if labels is None or not isinstance(whole, (FileSource, ArraySource)):
         raise UsageError(

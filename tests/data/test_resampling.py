@@ -215,3 +215,5 @@ def test_folds_that_cannot_be_are_refused(tmp_path: Path) -> None:
     source = record_source({**shares, "minival": RecordFiles(["b"], np.array([0]))})
     with pytest.raises(UsageError, match='one by one.*"records" is read from its beginning'):
         with_fold(source, 2, 0, 0)
+    with pytest.raises(UsageError, match='one by one.*"synthetic" is read from its beginning'):
+        with_fold(synthetic_source(3, 8, 9), 2, 0, 0)
