@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from efficientnet_tf import repeats
-from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.exit_codes import asks_for_help, exit_code
 from efficientnet_tf.repeats import Run
 from efficientnet_tf.startup import start_tensorflow
 
@@ -196,7 +197,7 @@ def chosen_rate(rates: Sequence[float], common: Sequence[str], folder: Path) -> 
 
 
 def run(argv: Sequence[str]) -> None:
-    if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
+    if asks_for_help(argv):
         print(__doc__)
         return
     given = dict(_FLAGS)
@@ -254,17 +255,9 @@ def run(argv: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the run saves and ends
-    try:
-        run(argv)
-    except (UsageError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from there", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: run(argv), resumable=True)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the run saves and ends
     sys.exit(main(sys.argv))

@@ -14,14 +14,15 @@ import sys
 from collections.abc import Sequence
 
 from efficientnet_tf import repeats
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import UsageError
+from efficientnet_tf.exit_codes import asks_for_help, exit_code
 
 _OWN = ("seeds", "folds", "model_dir")
 _EACH = {"seeds": ("config.train.seed",), "folds": ("config.data.folds", "config.data.fold")}
 
 
 def run(argv: Sequence[str]) -> None:
-    if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
+    if asks_for_help(argv):
         print(__doc__)
         return
     own, flags = {}, []
@@ -53,17 +54,9 @@ def run(argv: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the run saves and ends
-    try:
-        run(argv)
-    except (UsageError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from there", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: run(argv), resumable=True)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the run saves and ends
     sys.exit(main(sys.argv))
