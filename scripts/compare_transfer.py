@@ -12,7 +12,8 @@ on, 10 choose the learning rate, the rest are tested. Pretrained are a network o
 other photograph and one on the digits. --task=flower is the same the other way round.
 
 All runs of a task have the same settings and steps. The learning rate for a photograph is that of
-three with which training from scratch does best on the tiles kept for this choice. Started again
+three with which training from scratch does best on the tiles kept for this choice, or, with
+--rate=own, that with which these first weights do best there, in one run each. Started again
 it goes on. --weights=FILE_OR_RUN takes other pretrained weights of the network, --seeds=N another
 number of runs. Exit code 0: done; 1: a run failed or was stopped; 2: wrong use.
 """
@@ -33,7 +34,13 @@ from efficientnet_tf.startup import start_tensorflow
 _ROOT = Path(__file__).resolve().parent.parent
 _CONFIG = f"--config={_ROOT}/configs/search_digits.py"
 _TRAIN_PER_CLASS = 10
-_FLAGS = {"output_dir": "runs/compare_transfer", "task": "digits", "weights": "", "seeds": "3"}
+_FLAGS = {
+    "output_dir": "runs/compare_transfer",
+    "task": "digits",
+    "rate": "same",
+    "weights": "",
+    "seeds": "3",
+}
 _REGIONS = 3, 4  # rows and columns of a photograph
 _TILE = 20  # pixels: 56 tiles in each region
 
@@ -183,7 +190,7 @@ def pretrained(name: str, folder: Path) -> str:
 
 
 def chosen_rate(rates: Sequence[float], common: Sequence[str], folder: Path) -> float:
-    """With which a training from scratch has the best top-1 (then loss) on minival."""
+    """With which a training has the best top-1 (then loss) on minival."""
     if len(rates) == 1:
         return rates[0]
     found = {}
@@ -192,7 +199,7 @@ def chosen_rate(rates: Sequence[float], common: Sequence[str], folder: Path) -> 
         trial = Run(f"rate-{rate}", flags, ("train", "eval"), "minival")
         result = repeats.train(trial, common, str(folder))
         found[rate] = (result["top1"], -result["loss"])
-        print(f"rate {rate} from scratch: minival {repeats.describe(result)}", flush=True)
+        print(f"{folder.name:<18} rate {rate:<5} minival {repeats.describe(result)}", flush=True)
     return max(found, key=lambda rate: found[rate])
 
 
@@ -208,11 +215,12 @@ def run(argv: Sequence[str]) -> None:
         given[name] = value
     if not given["seeds"].isdigit() or int(given["seeds"]) < 2:
         raise UsageError(f'--seeds must be at least 2, received "{given["seeds"]}".')
-    if given["task"] not in _TASKS:
-        raise UsageError(
-            f'--task must be one of {", ".join(_TASKS)}, received "{given["task"]}".'
-            f"{nearest(given['task'], _TASKS)}"
-        )
+    for name, known in {"task": tuple(_TASKS), "rate": ("same", "own")}.items():
+        if given[name] not in known:
+            raise UsageError(
+                f'--{name} must be one of {", ".join(known)}, received "{given[name]}".'
+                f"{nearest(given[name], known)}"
+            )
     task, folder = _TASKS[given["task"]], Path(given["output_dir"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -234,8 +242,6 @@ def run(argv: Sequence[str]) -> None:
         "--config.transfer.batch_norm_momentum=0.9",
         *task.flags,
     ]
-    rate = chosen_rate(task.learning_rates, common, folder)
-    common += [f"--config.optimizer.base_learning_rate={rate}"]
     arms: dict[str, list[str]] = {"scratch": []}
     new_head = "--config.transfer.new_head=true"
     for name, weights in first.items():
@@ -243,12 +249,16 @@ def run(argv: Sequence[str]) -> None:
     if task.probes:
         probe = "--config.transfer.freeze_until=head"
         arms |= {f"probe-{name}": [*arms[name], probe] for name in first}
-    found = {}
+    found, rate = {}, 0.0
     for name, flags in arms.items():
+        if given["rate"] == "own" or name == "scratch":
+            trials = folder / "rates" / name
+            rate = chosen_rate(task.learning_rates, [*common, *flags], trials)
         runs = repeats.seeds(int(given["seeds"]))
-        results = repeats.run_all(runs, [*common, *flags], str(folder / name), lambda _: None)
+        flags = [*common, f"--config.optimizer.base_learning_rate={rate}", *flags]
+        results = repeats.run_all(runs, flags, str(folder / f"{name}-{rate}"), lambda _: None)
         found[name] = [result["top1"] for result in results]
-        print(f"{name:<24} test {repeats.spread(results)}", flush=True)
+        print(f"{name:<18} rate {rate:<5} test {repeats.spread(results)}", flush=True)
     for name in first:
         holds = "is above" if min(found[name]) > max(found["scratch"]) else "is NOT above"
         print(f"{name}: the worst run {holds} the best from scratch")

@@ -72,7 +72,7 @@ def test_all_tiles_of_a_photograph_are_there_to_pretrain(tmp_path: Path) -> None
         assert path.read_bytes() == again.read_bytes()
 
 
-def test_the_rate_is_the_one_that_is_best_for_scratch_on_minival(
+def test_the_rate_is_the_one_that_is_best_on_minival(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Of the two that are right as often, the one of less loss; nothing is tested."""
@@ -89,37 +89,53 @@ def test_the_rate_is_the_one_that_is_best_for_scratch_on_minival(
     assert SCRIPT["chosen_rate"]((0.3,), ["--a=1"], tmp_path / "nothing is trained") == 0.3
 
 
-def test_all_runs_of_a_task_have_the_same_flags_but_their_first_weights(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+@pytest.mark.parametrize(
+    ("asked", "rates"),
+    [
+        ("same", {"scratch": 0.009, "random": 0.009, "flower": 0.009, "digits": 0.009}),
+        ("own", {"scratch": 0.009, "random": 0.009, "flower": 0.08, "digits": 0.009}),
+    ],
+)
+def test_the_runs_of_a_task_differ_in_their_first_weights_and_by_request_in_their_rate(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    asked: str,
+    rates: dict[str, float],
 ) -> None:
     """The runs are made up: those from the other photograph are best, from the digits worst."""
     started: dict[str, set[str]] = {}
 
     def train(run: repeats.Run, flags: list[str], folder: str) -> dict[str, Any]:
         arm = Path(folder).name
-        started.setdefault(arm if run.name.startswith("seed") else run.name, set()).update(flags)
+        if run.name.startswith("seed"):
+            started[arm] = set(flags)
+        best = "rate-0.08" if arm.endswith("flower") else "rate-0.009"
         tops = {"pretrained-flower": 0.6, "pretrained-digits": 0.1}
-        return {"top1": tops.get(arm, 0.3) + 0.01 * len(run.name), "loss": 1.0}
+        return {"top1": tops.get(arm.rpartition("-")[0], 0.3) + (run.name == best), "loss": 1.0}
 
     monkeypatch.setattr(repeats, "train", train)
-    flags = ["compare_transfer.py", "--task=china", f"--output_dir={tmp_path}"]
-    assert SCRIPT["main"](flags) == 0
-    *_, random, flower, digits = capsys.readouterr().out.splitlines()
-    assert flower == "pretrained-flower: the worst run is above the best from scratch"
-    assert digits == "pretrained-digits: the worst run is NOT above the best from scratch"
-    assert random == "random: the worst run is NOT above the best from scratch"
-    scratch = started["scratch"]
-    assert any(flag.startswith("--config.optimizer.base_learning_rate=") for flag in scratch)
+    flags = ["--task=china", f"--output_dir={tmp_path}", f"--rate={asked}"]
+    assert SCRIPT["main"](["compare_transfer.py", *flags]) == 0
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "random: the worst run is NOT above the best from scratch",
+        "pretrained-flower: the worst run is above the best from scratch",
+        "pretrained-digits: the worst run is NOT above the best from scratch",
+    ]
+    rate = "--config.optimizer.base_learning_rate={}"
+    scratch = started["scratch-0.009"] - {rate.format(0.009)}
+    assert not any("init_from" in flag or "rate=" in flag for flag in scratch)
     for arm, weights in {
         "random": "random.safetensors",
-        "pretrained-flower": "pretrained-flower",
-        "pretrained-digits": "pretrained-digits",
+        "flower": "pretrained-flower",
+        "digits": "pretrained-digits",
     }.items():
-        assert started[arm] - scratch == {
+        name = "random" if arm == "random" else f"pretrained-{arm}"
+        assert started[f"{name}-{rates[arm]}"] == scratch | {
+            rate.format(rates[arm]),
             f"--config.init_from={tmp_path / weights}",
             "--config.transfer.new_head=true",
         }
-        assert scratch < started[arm]
 
 
 def test_the_random_weights_are_a_file_of_ours(tmp_path: Path) -> None:
@@ -132,8 +148,12 @@ def test_the_random_weights_are_a_file_of_ours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--seed=1"], "unknown flag --seed=1; there are --output_dir, --task, --weights, --seeds"),
+        (
+            ["--seed=1"],
+            "unknown flag --seed=1; there are --output_dir, --task, --rate, --weights, --seeds",
+        ),
         (["--task=chine"], 'one of digits, china, flower, received "chine". Did you mean "china"'),
+        (["--rate=best"], '--rate must be one of same, own, received "best"'),
         (["--output_dir=/dev/null/x"], '"/dev/null/x" cannot be made: Not a directory'),
         (["--seeds=1"], 'at least 2, received "1"'),
         (["--seeds"], "unknown flag --seeds"),
