@@ -1,15 +1,16 @@
 """Exports a run or imported weights for serving, and proves each file on your images.
 
-python scripts/export.py --model_dir=runs/flowers --formats=tflite-int8,onnx photos/
-python scripts/export.py --weights=b0.safetensors --output=exports/b0 photos/ 'more/*.jpg'
+python scripts/export.py --model_dir=runs/flowers --export_formats=tflite-int8,onnx photos/
+python scripts/export.py --weights=b0.safetensors --export_dir=exports/b0 photos/ 'more/*.jpg'
 
---formats, separated by commas: saved_model (default), tflite-float32, tflite-float16,
-tflite-dynamic, tflite-int8, onnx. --output is the folder of the SavedModel; the others lie beside
-it: OUTPUT.int8.tflite, OUTPUT.onnx, ... Each is loaded in its own runtime and compared with the
+--export_formats, separated by commas: saved_model (default), tflite-float32, tflite-float16,
+tflite-dynamic, tflite-int8, onnx. --export_dir is the folder of the SavedModel; the others lie
+beside it: DIR.int8.tflite, DIR.onnx, ... Each is loaded in its own runtime and compared with the
 network on the images (files, folders, patterns, - for a list); the proof is stored as JSON. int8
-is calibrated with the images after the first --images, or with those if there are no others.
+is calibrated with the images after the first --export_images, or with those if there are no
+others.
 
-main.py --mode=export does the same with the images of the run's data set.
+main.py --mode=export does the same, by the same flags, with the images of the run's data set.
 Exit code 0: fine. 1: one differs too much or cannot be written. 2: wrong use.
 """
 
@@ -24,12 +25,16 @@ from efficientnet_tf.export_options import DTYPES, ExportOptions, parse_formats
 from efficientnet_tf.image_list import image_paths
 from efficientnet_tf.startup import start_tensorflow, stderr_held_back
 
-_FORMATS = flags.DEFINE_string("formats", "saved_model", "what to write")
-_OUTPUT = flags.DEFINE_string("output", None, "default: MODEL_DIR/export, or WEIGHTS.export")
-_BATCH = flags.DEFINE_integer("batch", None, "images of a request; default: any (TFLite: 1)")
-_DTYPE = flags.DEFINE_string("dtype", "float32", f"of the SavedModel: {', '.join(DTYPES)}")
-_XLA = flags.DEFINE_boolean("xla", False, "the SavedModel is compiled by XLA: for accelerators")
-_IMAGES = flags.DEFINE_integer("images", 32, "how many are compared", lower_bound=1)
+_FORMATS = flags.DEFINE_string("export_formats", "saved_model", "what to write")
+_EXPORT_DIR = flags.DEFINE_string(
+    "export_dir", None, "default: MODEL_DIR/export, or WEIGHTS.export"
+)
+_BATCH = flags.DEFINE_integer("export_batch", None, "images of a request; default: any (TFLite: 1)")
+_DTYPE = flags.DEFINE_string("export_dtype", "float32", f"of the SavedModel: {', '.join(DTYPES)}")
+_XLA = flags.DEFINE_boolean(
+    "export_xla", False, "the SavedModel is compiled by XLA: for accelerators"
+)
+_IMAGES = flags.DEFINE_integer("export_images", 32, "how many are compared", lower_bound=1)
 
 
 def read_images(paths: list[str]) -> list[bytes]:
@@ -66,7 +71,7 @@ def run(arguments: list[str]) -> None:
     start_tensorflow()
     from efficientnet_tf import export, export_formats
 
-    output = _OUTPUT.value
+    output = _EXPORT_DIR.value
     if output is None:
         run_dir, weights = model_flags.MODEL_DIR.value, model_flags.WEIGHTS.value
         output = (

@@ -44,8 +44,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
         "--num_classes=5",
         "--resolution=32",
         "--class_names=names.txt",
-        "--formats=saved_model,tflite-float32",
-        "--output=out/b0",
+        "--export_formats=saved_model,tflite-float32",
+        "--export_dir=out/b0",
         folder / "broken.jpg",
         *PHOTOS,
         cwd=folder,
@@ -97,7 +97,11 @@ def test_tensorflow_serving_would_answer_the_request(exported: tuple[Path, Any])
     [
         ("export.py", ["x.jpg"], "expected one of --model_dir and --weights, received none"),
         ("export.py", ["--weights=w.safetensors"], "no images"),
-        ("export.py", ["--weights=w.safetensors", "--formats=tensorrt", "."], "--export_formats"),
+        (
+            "export.py",
+            ["--weights=w.safetensors", "--export_formats=tensorrt", "."],
+            "--export_formats",
+        ),
         ("export.py", ["--model_dir=x", "--model=b0", "."], "--model goes with --weights"),
         ("export.py", ["--weights=w.safetensors", "nothing.jpg"], "no image file or folder"),
         ("serving_request.py", [], "no images"),
