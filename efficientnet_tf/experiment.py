@@ -106,7 +106,8 @@ def evaluate(
         evaluator = experiment.evaluator()
         for split in splits_of(request, experiment.source):
             evaluate_split(experiment, evaluator, request, split)
-        _report(experiment, None)  # the run's own data, which may be another than was evaluated
+        own = request.eval_source is None  # else the report loads the data of the run
+        _report(experiment, experiment.source if own else None)
 
 
 def export(config: config_lib.ExperimentConfig, where: Where) -> None:

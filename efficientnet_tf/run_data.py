@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from efficientnet_tf import transfer
-from efficientnet_tf.config import ExperimentConfig
+from efficientnet_tf.config import DataConfig, ExperimentConfig
 from efficientnet_tf.data.resampling import balanced, with_fold, with_minival
 from efficientnet_tf.data.source import Source
 from efficientnet_tf.data.sources import check_expected, load_source
@@ -39,7 +39,14 @@ def load_run_data(
     if request.eval_source is not None:
         target = other_target(request, config, model_dir, resolution)
         return RunData(target.source, target.source, target)
-    data = config.data
+    source = configured_source(config.data, resolution)
+    # The real ones need the counts; a wrong list is refused before anything is written.
+    transfer.class_weights(config.transfer.class_weights, [1] * source.num_classes)
+    return RunData(source, training_source(source, config.data), own_target(source, request))
+
+
+def configured_source(data: DataConfig, resolution: int) -> Source:
+    """The source with the splits that the configuration makes of it; see `load_run_data`."""
     source = load_source(
         data.source,
         data.data_dir,
@@ -52,11 +59,13 @@ def load_run_data(
         image_size=resolution,
     )
     check_expected(source, data.num_classes, data.expected_sizes)
-    # The real ones need the counts; a wrong list is refused before anything is written.
-    transfer.class_weights(config.transfer.class_weights, [1] * source.num_classes)
     if data.train_on_minival:
-        source = with_minival(source)
-    elif data.folds:
-        source = with_fold(source, data.folds, data.fold, data.split_seed)
-    train_source = balanced(source) if data.balanced_sampling else source
-    return RunData(source, train_source, own_target(source, request))
+        return with_minival(source)
+    if data.folds:
+        return with_fold(source, data.folds, data.fold, data.split_seed)
+    return source
+
+
+def training_source(source: Source, data: DataConfig) -> Source:
+    """What training reads of a configured source."""
+    return balanced(source) if data.balanced_sampling else source

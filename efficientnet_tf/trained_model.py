@@ -167,6 +167,11 @@ def _section(section: Any, prefix: str, stored: Mapping[str, Any], model_dir: st
     return section
 
 
+def stored_data_config(stored: Mapping[str, Any]) -> DataConfig:
+    """What the config.json of a run says of its data, with today's defaults for newer fields."""
+    return _section(DataConfig(), "data", stored, "")
+
+
 def _checkpoint_path(model_dir: str) -> str:
     for folder in ("best", "checkpoints"):
         path = tf.train.latest_checkpoint(os.path.join(model_dir, folder))

@@ -4,7 +4,8 @@ python scripts/report.py --model_dir=runs/digits
 python scripts/report.py --model_dir=gs://bucket/run --nopictures
 
 A run writes it at its end; this is for older runs, and after files have changed. Pictures need the
-run's data and checkpoint; where these are missing the page says so. Exit code 0: written.
+run's data (TFDS fetches a set that is not there) and checkpoint; where these are missing the page
+says so. Exit code 0: written.
 1: it could not be written. 2: wrong use.
 """
 

@@ -155,15 +155,15 @@ def test_two_replicas_resume_to_the_last_bit(tmp_path: Path) -> None:
     """MirroredStrategy: each replica has masks, inputs and batch-norm statistics of its own."""
     program = "tests/child_two_replicas.py"
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    process = start(whole, "--config.train.epochs=3", program=program)
+    process = start(whole, "--config.train.epochs=2", program=program)
     output = finish(process)
     assert process.returncode == 0, output
     assert "on 2 replicas on CPU" in output
-    process = start(killed, "--config.train.epochs=3", program=program)
-    wait_for_step(process, killed, 40)
+    process = start(killed, "--config.train.epochs=2", program=program)
+    wait_for_step(process, killed, 25)
     process.send_signal(signal.SIGKILL)
     finish(process)
-    process = start(killed, "--config.train.epochs=3", program=program)
+    process = start(killed, "--config.train.epochs=2", program=program)
     output = finish(process)
     assert process.returncode == 0, output
     assert "resumed at step" in output

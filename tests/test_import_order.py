@@ -151,6 +151,7 @@ LAYERS = (
         "trained_model",
         "transfer",
         "evaluation_target",
+        "run_data",
     ),
     (
         "access",
@@ -180,7 +181,7 @@ LAYERS = (
         "report/write",
         "report/comparison",
     ),
-    ("run_data", "assembly", "final_evaluation", "experiment"),
+    ("assembly", "final_evaluation", "experiment"),
     (
         "tpu/__init__",
         "tpu/targets",

@@ -72,12 +72,16 @@ def worst_and_best(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
     return wrong[:WORST], sure[:BEST]
 
 
-def stored_images(source: Source, split: str, places: Sequence[int]) -> dict[int, Any]:
-    """Images of these places of a split as they are stored, undecoded; those unreadable missing."""
+def stored_examples(
+    source: Source, split: str, places: Sequence[int]
+) -> dict[int, tuple[Any, int]]:
+    """Image, as it is stored, and label of these places of a split; those unreadable missing."""
     wanted = tf.constant(sorted(places), tf.int64)
     examples = source.examples(split, epoch=0, seed=0, shuffle=False, skip_errors=True)
     found = examples.filter(lambda example: tf.reduce_any(wanted == example["index"]))
-    return {int(each["index"]): each["image"] for each in found.take(len(places))}
+    return {
+        int(each["index"]): (each["image"], int(each["label"])) for each in found.take(len(places))
+    }
 
 
 def answers(
@@ -93,16 +97,25 @@ def answers(
     Args:
         rows: of `predictions`, shown in this order.
         names: of the classes.
+
+    Raises:
+        UsageError: an image is of another class now than it was when it was evaluated.
     """
-    stored = stored_images(source, split, [int(predictions.places[row]) for row in rows])
+    stored = stored_examples(source, split, [int(predictions.places[row]) for row in rows])
     mapper = _mapper(trained)
     shown = []
     for row in rows:
         place, label = int(predictions.places[row]), int(predictions.labels[row])
         try:
-            image = trained.preprocessing.for_eval(stored[place]).numpy()
-        except (KeyError, tf.errors.OpError):  # damaged since, or another data set by now
+            encoded, label_now = stored[place]
+            image = trained.preprocessing.for_eval(encoded).numpy()
+        except (KeyError, tf.errors.OpError):  # damaged since
             continue
+        if label_now != label:
+            raise UsageError(
+                f"the data has changed: {source.place(split, place)} is of class "
+                f'"{names[label_now]}" and was of "{names[label]}" when it was evaluated.'
+            )
         predicted = int(predictions.probabilities[row].argmax())
         shown.append(
             Shown(

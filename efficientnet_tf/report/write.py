@@ -2,20 +2,21 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from efficientnet_tf.checkpoint import write_bytes
 from efficientnet_tf.data.source import Source
-from efficientnet_tf.data.sources import load_source
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.report import page, pictures
 from efficientnet_tf.report.run_files import OWN_SPLITS, RunFiles, read_run
-from efficientnet_tf.trained_model import from_run
+from efficientnet_tf.run_data import configured_source, training_source
+from efficientnet_tf.trained_model import from_run, stored_data_config
 
 NAME = "report.html"
+_SIZE = 224  # pixels, of a network that this version does not know
 # What goes wrong with data, checkpoints and files: then the page says so in place of the pictures.
 _EXPECTED = (UsageError, RunError, tf.errors.OpError, OSError)
 _CAM = (
@@ -35,7 +36,7 @@ def write_report(
 
     Args:
         model_dir: of main.py.
-        source: of the run; None: as its configuration says.
+        source: of the run, as `run_data.configured_source`; None: it is loaded.
         with_pictures: without, neither data nor checkpoint are read, and it takes two seconds.
 
     Raises:
@@ -93,7 +94,8 @@ def try_report(model_dir: str, source: Source | None = None, *, with_pictures: b
 def _pictures(run: RunFiles, source: Source | None) -> dict[str, Any]:
     """What the page shows of images, or sentences in their place."""
     try:
-        source = source or _source(run.config)
+        data = stored_data_config(run.config)
+        source = source or configured_source(data, page.resolution(run.config) or _SIZE)
     except _EXPECTED as error:
         sentence = f"No pictures: the data cannot be read. {_first_line(error)}"
         return {"pictures_sentence": sentence, "inputs_sentence": sentence}
@@ -101,7 +103,7 @@ def _pictures(run: RunFiles, source: Source | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     sentence, answers = _or_sentence(lambda: _answers(run, source, names))
     found |= answers or {"pictures_sentence": sentence}
-    sentence, inputs = _or_sentence(lambda: _inputs(run, source, names))
+    sentence, inputs = _or_sentence(lambda: _inputs(run, training_source(source, data), names))
     return {**found, "inputs": inputs, "inputs_sentence": sentence}
 
 
@@ -138,15 +140,6 @@ def _inputs(run: RunFiles, source: Source, names: tuple[str, ...]) -> list[pictu
     if size is None:
         raise UsageError("this version does not know the network.")
     return pictures.training_inputs(source, size, run.config, names)
-
-
-def _source(config: Mapping[str, Any]) -> Source:
-    """The data of a run, as far as its configuration says."""
-    spec = str(config.get("data.source", ""))
-    fields = ("num_classes", "minival_shards", "minival", "test", "split_seed")
-    options = {field: config[f"data.{field}"] for field in fields if f"data.{field}" in config}
-    size = page.resolution(config) or 224
-    return load_source(spec, config.get("data.data_dir"), image_size=size, **options)
 
 
 def _first_line(error: Exception) -> str:

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from efficientnet_tf.data.in_memory import digits_source
+from efficientnet_tf.data.preprocessing import Preprocessing
+from efficientnet_tf.data.resampling import with_fold
 from efficientnet_tf.errors import RunError, UsageError
-from efficientnet_tf.predictions import Predictions
+from efficientnet_tf.predictions import Predictions, save
 from efficientnet_tf.report import page, pictures, write
 from efficientnet_tf.report.paper import paper_row
 from efficientnet_tf.report.run_files import read_run
@@ -105,9 +108,35 @@ def test_worst_and_best_by_hand() -> None:
 def test_pictures_are_of_the_places_asked_for() -> None:
     source = digits_source()
     images, labels = source.arrays["test"]
-    stored = pictures.stored_images(source, "test", [7, 3])
+    stored = pictures.stored_examples(source, "test", [7, 3])
     assert sorted(stored) == [3, 7]
-    np.testing.assert_array_equal(stored[7], images[7])
+    np.testing.assert_array_equal(stored[7][0], images[7])
+    assert stored[7][1] == labels[7]
+
+
+def test_pictures_of_a_fold_are_of_that_fold(whole_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole_run, folder)
+    (folder / "predictions-test.npz").unlink()
+    (folder / "evaluation-test.json").rename(folder / "evaluation-minival.json")
+    source = with_fold(digits_source(), folds=3, fold=1, seed=0)
+    images, labels = (tensor.numpy() for tensor in source.arrays["minival"])
+    rows = np.arange(len(labels))
+    shares = np.full((len(labels), 10), 0.05, np.float32)
+    shares[rows, (labels + 1) % 10] = 0.55  # all wrong, and the first ones are shown
+    save(str(folder / "predictions-minival.npz"), Predictions(rows, labels, shares))
+    config = json.loads((folder / "config.json").read_text())
+    fold = {"data.folds": 3, "data.fold": 1, "data.split_seed": 0, "data.eval_crop": "none"}
+    (folder / "config.json").write_text(json.dumps(config | fold))
+    errors = section(Path(write_report(str(folder))).read_text(), "errors")
+    preprocessing = Preprocessing(32, eval_crop="none")
+    for image in images[: pictures.WORST]:
+        shown = preprocessing.for_eval(tf.constant(image)).numpy()
+        assert pictures.data_uri(shown) in errors
+    (folder / "config.json").write_text(json.dumps(config))
+    errors = section(Path(write_report(str(folder))).read_text(), "errors")
+    assert "the data has changed" in errors
+    assert "<img" not in errors
 
 
 def test_mixed_labels() -> None:
