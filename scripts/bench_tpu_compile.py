@@ -10,12 +10,13 @@ program reads and writes, its peak memory and its operations, and each over thei
 are XLA's, nothing is run. Needs Linux x86-64 and the extra [tpu-check].
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from absl import app, flags, logging
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.exit_codes import exit_code
 from efficientnet_tf.startup import start_tensorflow
 from efficientnet_tf.tpu.targets import target
 
@@ -145,7 +146,4 @@ def main(_: Any) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        app.run(main)
-    except (UsageError, RunError) as problem:
-        raise SystemExit(f"error: {problem}") from problem
+    app.run(lambda argv: sys.exit(exit_code(lambda: main(argv))))

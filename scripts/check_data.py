@@ -9,7 +9,8 @@ import sys
 
 from absl import app, flags
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import RunError
+from efficientnet_tf.exit_codes import exit_code
 from efficientnet_tf.startup import start_tensorflow
 
 _SOURCE = flags.DEFINE_string("source", "digits", "as config.data.source: folder:PATH, tfds:NAME")
@@ -51,11 +52,7 @@ def run() -> list[str]:
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f'unexpected argument "{argv[1]}"')
-    try:
-        sys.exit(1 if run() else 0)
-    except (UsageError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+    sys.exit(exit_code(lambda: 1 if run() else 0))
 
 
 if __name__ == "__main__":

@@ -12,32 +12,29 @@ from pathlib import Path
 
 from absl import app, flags
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import RunError
+from efficientnet_tf.exit_codes import exit_code
 from efficientnet_tf.startup import start_tensorflow
 
 _OUTPUT = flags.DEFINE_string("output", None, "an HTML file to write")
 
 
-def main(argv: list[str]) -> None:
-    try:
-        start_tensorflow()
-        from efficientnet_tf.report import comparison
+def run(model_dirs: list[str]) -> None:
+    start_tensorflow()
+    from efficientnet_tf.report import comparison
 
-        runs = comparison.read_runs(argv[1:])
-        print(comparison.text(runs))
-        if _OUTPUT.value:
-            try:
-                Path(_OUTPUT.value).write_text(comparison.html(runs), encoding="utf-8")
-            except OSError as error:
-                raise RunError(
-                    f'--output: "{_OUTPUT.value}" cannot be written: {error.strerror}. Give a '
-                    "file in a folder that is there."
-                ) from error
-            print(f"\ncomparison: {_OUTPUT.value}")
-    except (UsageError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+    runs = comparison.read_runs(model_dirs)
+    print(comparison.text(runs))
+    if _OUTPUT.value:
+        try:
+            Path(_OUTPUT.value).write_text(comparison.html(runs), encoding="utf-8")
+        except OSError as error:
+            raise RunError(
+                f'--output: "{_OUTPUT.value}" cannot be written: {error.strerror}. Give a file in '
+                "a folder that is there."
+            ) from error
+        print(f"\ncomparison: {_OUTPUT.value}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(lambda argv: sys.exit(exit_code(lambda: run(argv[1:]))))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.exit_codes import exit_code
 from efficientnet_tf.startup import start_tensorflow
 
 _SAVED_MODEL = flags.DEFINE_string("saved_model", "runs/demo/export", "an export of main.py")
@@ -48,12 +48,8 @@ def predict_digits(saved_model: str, output_dir: str) -> None:
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f'unexpected argument "{argv[1]}"')
-    try:
-        start_tensorflow()
-        predict_digits(_SAVED_MODEL.value, _OUTPUT_DIR.value)
-    except (UsageError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+    start_tensorflow()
+    sys.exit(exit_code(lambda: predict_digits(_SAVED_MODEL.value, _OUTPUT_DIR.value)))
 
 
 if __name__ == "__main__":

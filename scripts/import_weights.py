@@ -13,7 +13,8 @@ import sys
 
 from absl import app, flags
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import UsageError
+from efficientnet_tf.exit_codes import exit_code
 from efficientnet_tf.startup import start_tensorflow
 
 _MODEL = flags.DEFINE_string("model", None, "one of main.py --list_models; default: recognised")
@@ -63,11 +64,7 @@ def run() -> None:
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f'unexpected argument "{argv[1]}"')
-    try:
-        run()
-    except (UsageError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+    sys.exit(exit_code(run))
 
 
 if __name__ == "__main__":

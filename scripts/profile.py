@@ -15,6 +15,7 @@ from typing import Any
 from absl import app, flags
 
 from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.exit_codes import exit_code
 from efficientnet_tf.models.networks import find_network
 from efficientnet_tf.startup import start_tensorflow
 
@@ -121,11 +122,7 @@ def run() -> None:
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f'unexpected argument "{argv[1]}"')
-    try:
-        run()
-    except (UsageError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+    sys.exit(exit_code(run))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import sys
 
 from absl import app, flags
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import RunError
+from efficientnet_tf.exit_codes import exit_code
 from efficientnet_tf.reproduce.products import BUILDS_KERAS, chosen, reproduce
 from efficientnet_tf.startup import start_tensorflow
 
@@ -24,18 +25,18 @@ _RESULTS = flags.DEFINE_multi_string("results", [], "JSON lines of runs of ours;
 _RUN = flags.DEFINE_multi_string("run", [], "model_dir of a transfer run; may be repeated")
 
 
-def main(argv: list[str]) -> None:
+def run(names: list[str]) -> None:
+    if set(chosen(names)) & set(BUILDS_KERAS):
+        start_tensorflow()
     try:
-        if set(chosen(argv[1:])) & set(BUILDS_KERAS):
-            start_tensorflow()
-        for text in reproduce(argv[1:], _OUTPUT_DIR.value, _RESULTS.value, _RUN.value):
+        for text in reproduce(names, _OUTPUT_DIR.value, _RESULTS.value, _RUN.value):
             print(text, flush=True)
     except OSError as error:
-        print(f"error: {_OUTPUT_DIR.value}: {error}", file=sys.stderr)
-        sys.exit(1)
-    except (UsageError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        raise RunError(f"{_OUTPUT_DIR.value}: {error}") from error
+
+
+def main(argv: list[str]) -> None:
+    sys.exit(exit_code(lambda: run(argv[1:])))
 
 
 if __name__ == "__main__":

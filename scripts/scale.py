@@ -15,7 +15,8 @@ import sys
 
 from absl import flags
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import UsageError
+from efficientnet_tf.exit_codes import asks_for_help, exit_code
 from efficientnet_tf.models import scale_table
 from efficientnet_tf.models.compound import (
     Coefficients,
@@ -136,25 +137,13 @@ def run(rest: list[str]) -> int:
     return go_on(network, scaled, rest)
 
 
-def main(rest: list[str]) -> None:
-    try:
-        sys.exit(run(rest))
-    except (UsageError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
-
-
 def parse(argv: list[str]) -> list[str]:
     """What is left for main.py."""
-    if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
+    if asks_for_help(argv):
         print(__doc__, flags.FLAGS.main_module_help(), sep="\n")
         sys.exit(0)
-    try:
-        return flags.FLAGS(argv, known_only=True)
-    except flags.Error as error:
-        print(f"error: {error}. See --help.", file=sys.stderr)
-        sys.exit(2)
+    return flags.FLAGS(argv, known_only=True)
 
 
 if __name__ == "__main__":
-    main(parse(sys.argv))
+    sys.exit(exit_code(lambda: run(parse(sys.argv))))

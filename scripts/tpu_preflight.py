@@ -20,6 +20,7 @@ from absl import flags
 from efficientnet_tf import cli
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.exit_codes import exit_code
 from efficientnet_tf.startup import start_tensorflow
 from efficientnet_tf.tpu.targets import TARGETS, Target, target
 
@@ -173,11 +174,7 @@ def run(argv: Sequence[str]) -> bool:
 
 
 def main(argv: Sequence[str]) -> int:
-    try:
-        return 0 if run(argv) else 1
-    except (UsageError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+    return exit_code(lambda: 0 if run(argv) else 1)
 
 
 if __name__ == "__main__":
