@@ -1,7 +1,7 @@
 """Does fine-tuning help? B0 from first weights against B0 from none, at equal steps.
 
-python scripts/compare_transfer.py --task=digits --output_dir=runs/compare_transfer
-python scripts/compare_transfer.py --task=china --output_dir=runs/compare_transfer
+python scripts/compare_transfer.py --task=digits --epochs=20 --weights=runs/demo
+python scripts/compare_transfer.py --task=china --epochs=10 --weights=runs/demo
 
 --task=digits draws a folder of digits of the test split, rotated and recoloured. --task=china and
 --task=flower cut one of scikit-learn's two photographs into tiles, each turned and recoloured; the
@@ -14,9 +14,10 @@ fine-tuning of a network pretrained on the training split of the digits, the one
 take the same number of steps with the same settings but the learning rate, which is for each that
 of five with which seed 0 does best on the images kept for this choice.
 
---epochs=N is the length, --seeds=N the number of runs. --weights=FILE_OR_RUN takes other pretrained
-weights of B0. Started again it goes on. Exit code 0: done; 1: a run failed or was stopped; 2: wrong
-use.
+--epochs=N is the length, --seeds=N the number of runs, --output_dir=DIR where they lie.
+--weights=FILE_OR_RUN takes these pretrained weights of B0, a run of `make demo` or others; without
+it they are trained. Started again it goes on. Exit code 0: done; 1: a run failed or was stopped; 2:
+wrong use.
 """
 
 import os
@@ -48,7 +49,7 @@ _PER_CLASS = {"train": 10, "val": 10}  # images; the rest is test
 _FLAGS = {
     "task": "digits",
     "output_dir": "runs/compare_transfer",
-    "epochs": "10",
+    "epochs": "20",
     "seeds": "3",
     "weights": "",
 }
