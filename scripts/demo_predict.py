@@ -45,11 +45,15 @@ def predict_digits(saved_model: str, output_dir: str) -> None:
     print(f"{right} of {len(paths)} held-out digits right, read from PNG files by the SavedModel")
 
 
+def run() -> None:
+    start_tensorflow()
+    predict_digits(_SAVED_MODEL.value, _OUTPUT_DIR.value)
+
+
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f'unexpected argument "{argv[1]}"')
-    start_tensorflow()
-    sys.exit(exit_code(lambda: predict_digits(_SAVED_MODEL.value, _OUTPUT_DIR.value)))
+    sys.exit(exit_code(run))
 
 
 if __name__ == "__main__":
