@@ -142,7 +142,7 @@ def alone(replicas: Any, tiny_state: Any) -> Pod:
     return Pod(replicas(1), tiny_state).run()
 
 
-@pytest.mark.parametrize("count", [2, 4, 8])
+@pytest.mark.parametrize("count", [2, 4, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_run_on_replicas_is_the_run_on_one(
     replicas: Any, tiny_state: Any, alone: Pod, count: int
 ) -> None:
@@ -207,6 +207,7 @@ def test_fine_tuning_on_two_replicas_is_the_one_on_one(
     assert moved == before.keys() - still
 
 
+@pytest.mark.slow
 def test_the_official_groups_on_sixteen_replicas(replicas: Any, tiny_state: Any) -> None:
     """Two groups of eight normalise as one replica does that sees two halves, one by one."""
     assert batch_norm_group_size(16) == 8
