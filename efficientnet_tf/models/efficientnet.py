@@ -243,11 +243,12 @@ def classifier(
         if dropout_rate > 0:
             x = Dropout(dropout_rate, dtype=dtype, name="top_dropout")(x)
         # In float32 also under a bfloat16 policy: the logits feed the loss.
+        computed = keras.dtype_policies.get(dtype).compute_dtype
         x = keras.layers.Dense(
             classes,
             activation=classifier_activation,
             kernel_initializer=dense_initializer(),
-            dtype="float32",
+            dtype=keras.backend.result_type(computed, "float32"),
             name="predictions",
         )(x)
     if input_tensor is not None:

@@ -5,8 +5,8 @@ step comes from `models/engine.py`.
 
 Differences:
 - from keras.layers.BatchNormalization: the activation can be applied in the same layer; in
-  training the batch variance is E[x^2] - E[x]^2 in float32, biased, as on the official TPU path,
-  and moments can be averaged over a group of replicas.
+  training the batch variance is E[x^2] - E[x]^2, biased, as on the official TPU path, and moments
+  can be averaged over a group of replicas. Sums and moments are never narrower than float32.
 - from keras.layers.Dropout: under our training step masks differ between replicas; a frozen layer
   (`trainable=False`) drops nothing, as a frozen batch norm moves nothing.
 - from the official code: the input is normalised in float32, also when the network computes in
@@ -101,9 +101,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self.frozen_statistics = frozen_statistics
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        wide = keras.backend.result_type(self.compute_dtype, "float32")
         if not training or not self.trainable or self.frozen_statistics:
-            mean = ops.cast(self.moving_mean, "float32")
-            variance = ops.cast(self.moving_variance, "float32")
+            mean = ops.cast(self.moving_mean, wide)
+            variance = ops.cast(self.moving_variance, wide)
             return self._activate(self._normalize(inputs, mean, variance), self.activation)
         engine = current_engine()
         kernels = training_kernels(self.compute_dtype)
@@ -119,7 +120,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             )
             y = self._activate(y, None if swish else self.activation)
         else:
-            x = ops.cast(inputs, "float32")
+            x = ops.cast(inputs, wide)
             mean = ops.mean(x, axis=(0, 1, 2))
             mean_of_squares = ops.mean(ops.square(x), axis=(0, 1, 2))
             if engine is not None:
@@ -131,9 +132,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return y
 
     def _normalize(self, inputs: Any, mean: Any, variance: Any) -> Any:
-        scale = ops.rsqrt(variance + self.epsilon) * ops.cast(self.gamma, "float32")
-        shift = ops.cast(self.beta, "float32") - mean * scale
-        return ops.cast(ops.cast(inputs, "float32") * scale + shift, self.compute_dtype)
+        wide = keras.backend.result_type(self.compute_dtype, "float32")
+        scale = ops.rsqrt(variance + self.epsilon) * ops.cast(self.gamma, wide)
+        shift = ops.cast(self.beta, wide) - mean * scale
+        return ops.cast(ops.cast(inputs, wide) * scale + shift, self.compute_dtype)
 
     def _activate(self, y: Any, activation: str | None) -> Any:
         return y if activation is None else ACTIVATIONS[activation](y)

@@ -59,7 +59,8 @@ def create_model(
         model_name: `name` of the Keras model.
 
     Returns:
-        A flat functional keras.Model; its logits or probabilities are float32.
+        A flat functional keras.Model; its logits or probabilities are float32 (float64 under a
+        float64 policy).
 
     Raises:
         UsageError: an argument is out of range; an unknown name offers the nearest ones.

@@ -44,7 +44,7 @@ def smooth_labels(one_hot: Any, label_smoothing: float) -> Any:
 
 
 def softmax_cross_entropy(logits: Any, labels: Any, label_smoothing: float = 0.0) -> Any:
-    """Cross-entropy of every example, in float32 whatever the dtype of `logits`.
+    """Cross-entropy of every example, in float32 or, of float64 logits, in float64.
 
     Args:
         logits: [batch, classes], any float dtype.
@@ -54,10 +54,11 @@ def softmax_cross_entropy(logits: Any, labels: Any, label_smoothing: float = 0.0
         label_smoothing: in [0, 1), see `smooth_labels`.
 
     Returns:
-        float32 [batch], natural logarithm, not averaged. Raises UsageError if the shapes or dtypes
-        do not fit.
+        [batch], natural logarithm, not averaged. Raises UsageError if the shapes or dtypes do not
+        fit.
     """
-    logits = ops.cast(logits, "float32")
+    logits = ops.convert_to_tensor(logits)
+    logits = ops.cast(logits, keras.backend.result_type(logits.dtype, "float32"))
     labels = ops.convert_to_tensor(labels)
     classes = logits.shape[-1]
     is_integer = keras.backend.is_int_dtype(labels.dtype)
@@ -69,8 +70,8 @@ def softmax_cross_entropy(logits: Any, labels: Any, label_smoothing: float = 0.0
             f"{tuple(logits.shape)}. Check num_classes, or one-hot encode the labels."
         )
     if len(labels.shape) == 1:
-        labels = ops.one_hot(labels, classes, dtype="float32")
-    targets = smooth_labels(ops.cast(labels, "float32"), label_smoothing)
+        labels = ops.one_hot(labels, classes, dtype=logits.dtype)
+    targets = smooth_labels(ops.cast(labels, logits.dtype), label_smoothing)
     return -ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1)
 
 
@@ -112,7 +113,9 @@ def is_weight_decayed(path_or_variable: Any) -> bool:
 
 
 def l2_penalty(weights: Sequence[Any]) -> Any:
-    """Half the sum of the squares of all elements, a float32 scalar; 0.0 for no weights.
+    """Half the sum of the squares of all elements, a scalar; 0.0 for no weights.
+
+    It is summed in float32 or, of float64 weights, in float64.
 
     The caller multiplies by the weight decay (1e-5), once and not per replica.
 
@@ -121,5 +124,6 @@ def l2_penalty(weights: Sequence[Any]) -> Any:
     """
     if not weights:
         return ops.zeros((), dtype="float32")
-    squares = [ops.sum(ops.square(ops.cast(weight, "float32"))) for weight in weights]
+    wide = keras.backend.result_type(*(weight.dtype for weight in weights), "float32")
+    squares = [ops.sum(ops.square(ops.cast(weight, wide))) for weight in weights]
     return ops.sum(ops.stack(squares)) * 0.5

@@ -38,14 +38,14 @@ class TrainState:
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.mean_square = (
             {
-                path: _slot(path, np.full(value.shape, INITIAL_MEAN_SQUARE, np.float32))
+                path: _slot(path, np.full(value.shape, INITIAL_MEAN_SQUARE, value.dtype.name))
                 for path, value in self.trainable.items()
             }
             if with_mean_square
             else {}
         )
         self.momentum = {
-            path: _slot(path, np.zeros(value.shape, np.float32))
+            path: _slot(path, np.zeros(value.shape, value.dtype.name))
             for path, value in self.trainable.items()
         }
         self.average = (

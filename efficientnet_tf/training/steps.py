@@ -131,13 +131,14 @@ class TrainStep:
             decay = ema_decay(state.step, options.ema_decay)
             for path, weight in self._averaged:
                 average = state.average[path]
-                average.assign(ema_update(average, weight, decay))
+                average.assign(ema_update(average, weight, tf.cast(decay, average.dtype)))
         return loss
 
     def _apply(self, path: str, weight: tf.Variable, gradient: tf.Tensor, rate: Any) -> None:
         # The kernels that TF1's and Keras' optimizers call: one operation in place of twenty,
         # which tests hold against rmsprop_update and nesterov_update.
         options, state = self._options, self._state
+        rate = tf.cast(rate, weight.dtype)
         if options.optimizer == "sgd":
             tf.raw_ops.ResourceApplyKerasMomentum(
                 var=weight.handle,
