@@ -5,6 +5,7 @@
 #   make test-browser  the report in a real browser, which it installs on Debian or Ubuntu
 #   make check      lint and types only
 #   make test-tf219 the tests that are not slow on the TensorFlow of the TPU wheel
+#   make test-pythons  README's installation on every Python at hand and beside Colab's packages
 #   make tpu-check  whole networks through the TPU compiler, no TPU needed: an hour
 #   make bench      our training step beside that of keras.applications; the input pipeline
 PYTHON ?= python3
@@ -14,28 +15,31 @@ BIN := $(VENV)/bin
 DEMO_DIR ?= runs/demo
 SOURCES := efficientnet_tf configs scripts tests main.py setup.py
 
-.PHONY: demo test test-browser test-slow test-tf219 tpu-check check format bench
+.PHONY: demo test test-browser test-slow test-tf219 test-pythons tpu-check check format bench
 
-# Each stamp is newer than setup.py once what it asks for is installed.
-$(VENV)/.installed: setup.py
+# pip first, for the one that comes with Python 3.10 tries versions for ten minutes and more. Then
+# with its progress shown: hundreds of megabytes come. The stamp is newer than what asks for them.
+$(VENV)/.installed: setup.py requirements/without-tensorflow.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "error: $(PYTHON) is too old; make PYTHON=... with Python 3.10 or newer" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (once; a few minutes)"
-	@$(BIN)/python -m pip install --quiet --editable .
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(BIN)/python -m pip install --editable .
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	@echo "installing the test tools"
-	@$(BIN)/python -m pip install --quiet --editable '.[test]'
-	@$(BIN)/python -m pip install --quiet --editable '.[tpu-check]' || \
+	@$(BIN)/python -m pip install --editable '.[test]'
+	@$(BIN)/python -m pip install --editable '.[tpu-check]' || \
 	  echo "the TPU compiler could not be installed: its tests will be skipped"
 	@touch $@
 
-$(VENV_TF219)/.installed: setup.py requirements/tf219.txt
+$(VENV_TF219)/.installed: setup.py requirements/tf219.txt requirements/without-tensorflow.txt
 	@test -x $(VENV_TF219)/bin/python || $(PYTHON) -m venv $(VENV_TF219)
 	@echo "installing TensorFlow 2.19 into $(VENV_TF219) (once; a few minutes)"
-	@$(VENV_TF219)/bin/python -m pip install --quiet -c requirements/tf219.txt --editable '.[test]'
+	@$(VENV_TF219)/bin/python -m pip install --quiet --upgrade pip
+	@$(VENV_TF219)/bin/python -m pip install -c requirements/tf219.txt --editable '.[test]'
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -65,6 +69,9 @@ test-slow: $(VENV)/.installed-test
 
 test-tf219: $(VENV_TF219)/.installed
 	$(VENV_TF219)/bin/python -m pytest -n 2 --dist=loadfile
+
+test-pythons:
+	$(PYTHON) scripts/try_pythons.py
 
 tpu-check: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -s -m slow tests/tpu/test_tpu_check.py

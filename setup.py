@@ -8,6 +8,14 @@ _TPU_COMPILER = (
     "sys_platform == 'linux' and platform_machine == 'x86_64' and python_version >= '3.11'"
 )
 
+
+def _requirements(name: str) -> list[str]:
+    """The lines of a file of requirements, without its comments."""
+    text = (Path(__file__).parent / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    return [line for line in lines if line]
+
+
 setup(
     name="efficientnet_tf",
     version="0.1.0.dev0",
@@ -19,22 +27,8 @@ setup(
     packages=find_packages(include=["efficientnet_tf", "efficientnet_tf.*"]),
     install_requires=[
         "tensorflow>=2.19,<2.22",
-        "keras>=3.12,<4",
-        "tensorflow-datasets>=4.9.7",
-        "importlib_resources>=6",  # tensorflow-datasets prepares nothing without it
-        "absl-py>=2.1",
-        "cloud-tpu-client>=0.10",
-        "grpcio>=1.60",  # to try the address of a TPU
-        "jinja2>=3.1",  # the report of a run, and its charts
-        "matplotlib>=3.8",
-        "ml_collections>=1.0",
-        "numpy>=1.26",
-        "packaging>=23",
-        "pillow>=10",  # picture sheets
-        "safetensors>=0.4",  # stored weights
-        "scikit-learn>=1.3",  # ships the digits images of the embedded default
-        "tensorboard>=2.19",
-        "tqdm>=4.66",
+        # tensorflow-datasets, absl-py, keras, ...: a list of its own for who has a TensorFlow.
+        *_requirements("without-tensorflow"),
     ],
     package_data={"efficientnet_tf.tpu": ["*.json"], "efficientnet_tf.report": ["*.jinja"]},
     extras_require={
@@ -48,6 +42,9 @@ setup(
         "plots": ["matplotlib>=3.8"],  # required by now; the name stays for old commands
         # The libraries whose files are imported, to write some: tests without them are skipped.
         "test-importers": ["timm>=1.0", "torch>=2.5"],
+        # For a TPU given by its name: asks Google Cloud about it. Apart, because it brings
+        # google-auth below 2, with which the sign-in of a notebook fails.
+        "tpu": ["cloud-tpu-client>=0.10"],
         "tflite": ["ai-edge-litert>=1.2"],  # else the older runtime inside TensorFlow
         "test": [
             "ai-edge-litert>=1.2",

@@ -202,6 +202,7 @@ def _split(error: Exception) -> tuple[str, ...]:
 
 
 def _remedies(error: Exception) -> tuple[str, ...]:
-    """The numbered advice of a message of `machine.tpu.no_tpu`."""
+    """The numbered advice of a message of `machine.tpu.no_tpu`; of others the second line."""
     lines = [line.strip() for line in str(error).splitlines()]
-    return tuple(line.partition(". ")[2] for line in lines if line[:1].isdigit())
+    numbered = tuple(line.partition(". ")[2] for line in lines if line[:1].isdigit())
+    return numbered or tuple(lines[1:2])

@@ -118,10 +118,12 @@ def _address(tpu: str) -> str:
 
 
 def _connect_tpu(tpu: str, zone: str | None, project: str | None) -> tf.distribute.Strategy:
+    has_name = tpu != LOCAL and not tpu.startswith(_SCHEME)
+    client = _cloud_tpu_client(tpu) if has_name else None
     try:
         with _silent_tensorflow(), _limited_lookups():
-            if tpu != LOCAL and not tpu.startswith(_SCHEME):
-                _check_cloud_tpu(tpu, zone, project)
+            if client is not None:
+                _check_cloud_tpu(client.Client(tpu=tpu, zone=zone, project=project))
             resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
                 tpu=tpu, zone=zone, project=project
             )
@@ -135,15 +137,26 @@ def _connect_tpu(tpu: str, zone: str | None, project: str | None) -> tf.distribu
         raise UsageError(machine_tpu.no_tpu(tpu, _reason(error))) from error
 
 
-def _check_cloud_tpu(tpu: str, zone: str | None, project: str | None) -> None:
+def _cloud_tpu_client(tpu: str) -> Any:
+    """The package that knows TPUs by name; no part of a plain installation."""
+    try:
+        import cloud_tpu_client
+    except ImportError:
+        raise UsageError(
+            f"--tpu={tpu} is a TPU given by its name, about which the package cloud-tpu-client "
+            "asks Google Cloud, and it is not installed.\n"
+            "pip install cloud-tpu-client, in an environment that is not a notebook's own: it "
+            "brings google-auth below 2. --tpu=local and --tpu=grpc://HOST:8470 do without it."
+        ) from None
+    return cloud_tpu_client
+
+
+def _check_cloud_tpu(client: Any) -> None:
     """Asks the Cloud TPU API whether the TPU is ready, healthy and runs our TensorFlow.
 
     Raises:
         RuntimeError: it is not. And whatever the client raises.
     """
-    import cloud_tpu_client
-
-    client = cloud_tpu_client.Client(tpu=tpu, zone=zone, project=project)
     state, health = client.state(), client.health()
     if state not in (None, "READY"):
         raise RuntimeError(

@@ -1,10 +1,11 @@
 """Combinations of packages: the known bad ones, unmet requirements, and the files with the pins."""
 
-import re
+import importlib.metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.machine import packages as module
@@ -160,28 +161,55 @@ def test_what_is_installed_here_has_a_tensorflow_and_fits() -> None:
     assert not is_bad(findings(here, has_chips=False, wants_tpu=False))
 
 
-def requirement_lines(name: str) -> list[str]:
-    text = (ROOT / "requirements" / name).read_text()
-    lines = (line.partition("#")[0].strip() for line in text.splitlines())
-    return [line for line in lines if line]
+def requirements_of(name: str, python: str = "3.11") -> dict[str, str]:
+    """{package: its versions} of a file in requirements/, for that Python."""
+    found = {}
+    for line in (ROOT / "requirements" / name).read_text().splitlines():
+        text = line.partition("#")[0].strip()
+        if text.startswith("-r "):
+            found = requirements_of(text.removeprefix("-r "), python) | found
+        elif text:
+            one = Requirement(text)
+            if one.marker is None or one.marker.evaluate({"python_version": python}):
+                found[module.canonical(one.name)] = str(one.specifier)
+    return found
 
 
-def test_the_tpu_file_has_everything_that_setup_py_asks_for() -> None:
-    text = (ROOT / "setup.py").read_text()
-    asked = text.partition("install_requires")[2].partition("extras_require")[0]
-    names = re.findall(r'"([\w-]+)[><=]', asked)
-    there = {module.canonical(re.split("[<>=]", line)[0]) for line in requirement_lines("tpu.txt")}
-    assert len(names) > 10
-    assert {module.canonical(name) for name in names} - there == {"tensorflow"}
+def plain_requirements() -> list[Requirement]:
+    """What the installed package asks for without extras."""
+    asked = map(Requirement, importlib.metadata.requires("efficientnet_tf") or ())
+    return [one for one in asked if one.marker is None or "extra" not in str(one.marker)]
 
 
-def test_the_pins_of_the_tpu_file_are_not_known_bad() -> None:
-    pins = dict(re.findall(r"^([\w-]+)==([\d.]+)", "\n".join(requirement_lines("tpu.txt")), re.M))
-    assert pins["tensorflow-tpu"] == "2.19.1"
-    assert pins["libtpu"] == "0.0.10"
+def test_a_plain_installation_is_tensorflow_and_the_file_of_the_rest() -> None:
+    rest = requirements_of("without-tensorflow.txt")
+    asked = {module.canonical(one.name): one.specifier for one in plain_requirements()}
+    assert asked.keys() - rest.keys() == {"tensorflow"}
+    assert rest.keys() <= asked.keys()
+    assert {"absl-py", "keras", "tensorflow-datasets"} <= rest.keys()
+    assert asked["absl-py"].contains("1.4.0")  # Colab's
+
+
+def test_what_knows_tpus_by_name_is_an_extra_and_on_tpu_machines() -> None:
+    """It brings google-auth below 2, and a notebook's own sign-in would fail."""
+    assert "cloud-tpu-client" not in {module.canonical(one.name) for one in plain_requirements()}
+    assert "tpu" in importlib.metadata.metadata("efficientnet_tf").get_all("Provides-Extra")
+    assert "cloud-tpu-client" in requirements_of("tpu.txt")
+
+
+@pytest.mark.parametrize(
+    ("python", "tensorflow", "libtpu"),
+    [("3.10", "2.19.1", "0.0.10"), ("3.12", "2.19.1", "0.0.10"), ("3.13", "2.20.0", "0.0.21.1")],
+)
+def test_the_pins_of_a_tpu_machine(python: str, tensorflow: str, libtpu: str) -> None:
+    asked = requirements_of("tpu.txt", python)
+    assert requirements_of("without-tensorflow.txt").keys() < asked.keys()
+    pins = {name: text.removeprefix("==") for name, text in asked.items() if text[:2] == "=="}
+    assert (pins[module.TPU], pins["libtpu"]) == (tensorflow, libtpu)
     assert known_bad(Packages(pins, {})) == []
 
 
-def test_both_files_pin_the_same() -> None:
-    tpu, plain = (set(requirement_lines(name)) for name in ("tpu.txt", "tf219.txt"))
-    assert plain - tpu == {"tensorflow==2.19.1"}
+def test_the_plain_build_of_the_tpus_tensorflow_has_the_same_pins() -> None:
+    tpu, plain = requirements_of("tpu.txt"), requirements_of("tf219.txt")
+    assert plain.pop("tensorflow") == tpu[module.TPU]
+    assert plain == {name: tpu[name] for name in plain}

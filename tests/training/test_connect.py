@@ -277,6 +277,18 @@ def test_lookups_have_a_time_limit_and_leave_none_behind(
     assert socket.getdefaulttimeout() is None
 
 
+def test_a_name_needs_the_package_that_knows_names(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cloud_tpu_client", None)  # as where it is not installed
+    first, second = refusal("node-7").splitlines()
+    assert first.startswith("--tpu=node-7 is a TPU given by its name")
+    assert second.startswith("pip install cloud-tpu-client")
+    assert world.calls == []
+    for tpu in ("local", "grpc://10.0.0.2:8470"):
+        assert connect(tpu) == ("strategy", "resolver")
+
+
 # The message
 
 
