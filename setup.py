@@ -26,7 +26,10 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["efficientnet_tf", "efficientnet_tf.*"]),
     install_requires=[
-        "tensorflow>=2.19,<2.22",
+        "tensorflow>=2.19,<2.22; python_version < '3.13'",
+        # 2.21.0 works, too, but asks for h5py<3.15 and would take back that of Colab's TPU image,
+        # which has Python 3.13 and no TensorFlow.
+        "tensorflow>=2.20,<2.22,!=2.21.0; python_version >= '3.13'",
         # tensorflow-datasets, absl-py, keras, ...: a list of its own for who has a TensorFlow.
         *_requirements("without-tensorflow"),
     ],

@@ -5,8 +5,8 @@ line with a time limit, the table of models, a small training run on digits with
 predictions by the export. Then the same in copies of Colab's images (requirements/colab/): there
 nothing that was installed may move, neither by pip's own plan (`--dry-run`) nor afterwards.
 
-One line for each; exit code 1 if one of them failed. Needs a network, some minutes each, and nothing
-but the standard library, because the Pythons it tries are bare. Logs lie in --folder.
+One line for each; exit code 1 if one of them failed. Needs a network and some minutes each, and of
+Python the standard library alone, since nothing is installed yet. Logs lie in --folder.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -80,23 +81,25 @@ class Environment:
         with self._log.open("a") as log:
             log.write(f"$ {command}\n")
             log.flush()
-            try:
-                done = subprocess.run(
-                    ["bash", "-c", command],
-                    cwd=ROOT,
-                    env=self._variables,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    text=True,
-                    timeout=seconds,
-                )
-            except subprocess.TimeoutExpired:
-                raise Failed(f"not done after {seconds:.0f} s: {command}") from None
-            log.write(done.stdout)
-        if done.returncode:
+            with subprocess.Popen(
+                ["bash", "-c", command],
+                cwd=ROOT,
+                env=self._variables,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            ) as process:
+                try:
+                    printed, _ = process.communicate(timeout=seconds)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)  # and what the shell has started
+                    raise Failed(f"not done after {seconds:.0f} s: {command}") from None
+            log.write(printed)
+        if process.returncode:
             last = self._log.read_text().strip().splitlines()[-1]
-            raise Failed(f"exit code {done.returncode}: {command}: {last} ({self._log})")
-        return done.stdout
+            raise Failed(f"exit code {process.returncode}: {command}: {last} ({self._log})")
+        return printed
 
     def packages(self) -> dict[str, str]:
         listed = json.loads(self.run("python -m pip list --format=json"))

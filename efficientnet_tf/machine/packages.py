@@ -9,9 +9,14 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.machine.findings import Finding, bad, ok, warn
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
 
 PACKAGE = "efficientnet-tf"
 TPU = "tensorflow-tpu"
@@ -129,6 +134,14 @@ def known_bad(packages: Packages, *, only_aborting: bool = False) -> list[KnownB
     ]
 
 
+def _wanted(owner: str, requirement: "Requirement") -> "SpecifierSet":
+    """What works. Versions that we pass over when installing (!=) work where they are installed."""
+    from packaging.specifiers import SpecifierSet
+
+    parts = (part for part in requirement.specifier if owner != PACKAGE or part.operator != "!=")
+    return SpecifierSet(",".join(map(str, parts)))
+
+
 def unmet(packages: Packages) -> list[tuple[str, str]]:
     """("numpy 2.4.6", "tensorflow 2.19.1 needs numpy<2.2.0,>=1.26.0") of what does not fit."""
     from packaging.requirements import Requirement
@@ -144,7 +157,7 @@ def unmet(packages: Packages) -> list[tuple[str, str]]:
             version = packages.versions.get(name)
             if version is None:
                 here = f"{name} is not installed"
-            elif requirement.specifier.contains(version, prereleases=True):
+            elif _wanted(owner, requirement).contains(version, prereleases=True):
                 continue
             else:
                 here = f"{name} {version}"
