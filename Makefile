@@ -55,8 +55,9 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
+# worksteal: a worker that is done takes over half of what the other has left, file by file or not.
 test: check
-	$(BIN)/python -m pytest -n 2 --dist=loadfile
+	$(BIN)/python -m pytest -n 2 --dist=worksteal
 
 test-browser: $(VENV)/.installed-test
 	@command -v chromium >/dev/null || \
@@ -68,7 +69,7 @@ test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow
 
 test-tf219: $(VENV_TF219)/.installed
-	$(VENV_TF219)/bin/python -m pytest -n 2 --dist=loadfile
+	$(VENV_TF219)/bin/python -m pytest -n 2 --dist=worksteal
 
 test-pythons:
 	$(PYTHON) scripts/try_pythons.py

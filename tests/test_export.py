@@ -68,6 +68,12 @@ def exported(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return directory
 
 
+@pytest.fixture(scope="module")
+def signatures(exported: Path) -> Any:
+    """Of the export, loaded once for all tests."""
+    return tf.saved_model.load(str(exported)).signatures
+
+
 def inputs_of(batch: np.ndarray, images: list[bytes]) -> dict[str, dict[str, tf.Tensor]]:
     return {
         "serving_default": {"image_bytes": tf.constant(images)},
@@ -76,8 +82,7 @@ def inputs_of(batch: np.ndarray, images: list[bytes]) -> dict[str, dict[str, tf.
     }
 
 
-def test_signatures_are_what_the_docstring_says(exported: Path) -> None:
-    signatures = tf.saved_model.load(str(exported)).signatures
+def test_signatures_are_what_the_docstring_says(signatures: Any) -> None:
     assert set(signatures) == {"serving_default", "serve", "serve_uint8"}
     inputs = {name: signatures[name].structured_input_signature[1] for name in signatures}
     assert inputs["serving_default"] == {
@@ -94,14 +99,13 @@ def test_signatures_are_what_the_docstring_says(exported: Path) -> None:
 
 @pytest.mark.parametrize("signature", ["serving_default", "serve"])
 def test_answers_equal_the_model_in_memory(
-    exported: Path,
+    signatures: Any,
     images: list[bytes],
     batch: np.ndarray,
     probabilities: np.ndarray,
     signature: str,
 ) -> None:
-    loaded = tf.saved_model.load(str(exported)).signatures[signature]
-    answers = loaded(**inputs_of(batch, images)[signature])
+    answers = signatures[signature](**inputs_of(batch, images)[signature])
     np.testing.assert_allclose(answers["probabilities"], probabilities, atol=1e-6)
     order = np.argsort(-probabilities, axis=1)[:, :5]
     np.testing.assert_array_equal(answers["top_classes"], order)
@@ -112,19 +116,17 @@ def test_answers_equal_the_model_in_memory(
 
 
 def test_uint8_images_are_answered_as_floats_of_the_same_values(
-    exported: Path, images: list[bytes], batch: np.ndarray
+    signatures: Any, images: list[bytes], batch: np.ndarray
 ) -> None:
-    signatures = tf.saved_model.load(str(exported)).signatures
     rounded = inputs_of(batch, images)["serve_uint8"]["images"]
     answers = signatures["serve_uint8"](images=rounded)["probabilities"]
     expected = signatures["serve"](images=tf.cast(rounded, tf.float32))["probabilities"]
     np.testing.assert_allclose(answers, expected, atol=1e-6)
 
 
-def test_any_batch_size_is_answered(exported: Path, batch: np.ndarray) -> None:
-    serve = tf.saved_model.load(str(exported)).signatures["serve"]
+def test_any_batch_size_is_answered(signatures: Any, batch: np.ndarray) -> None:
     for size in (1, 3):
-        answers = serve(images=tf.constant(batch[:size], tf.float32))
+        answers = signatures["serve"](images=tf.constant(batch[:size], tf.float32))
         assert answers["probabilities"].shape == [size, 10]
 
 

@@ -116,8 +116,10 @@ def test_ten_images_of_two_classes_are_learnt(
         "--config.model.resolution=16",
         "--config.model.width_coefficient=0.1",
         f"--config.model.blocks_args={TWO_BLOCKS!r}",
-        "--config.train.steps_per_loop=50",
-        "--config.train.eval_every_epochs=100",
+        "--config.train.steps_per_loop=100",
+        # Once, at the end: an epoch has one step.
+        "--config.train.eval_every_epochs=300",
+        "--config.train.checkpoint_every_epochs=300",
     ]
     monkeypatch.setattr(sys, "argv", argv)
     assert main(argv) == 0, capsys.readouterr().err
@@ -127,7 +129,7 @@ def test_ten_images_of_two_classes_are_learnt(
     assert "2 classes, 16x16 pixels" in said
     assert json.loads((tmp_path / "run" / "evaluation-test.json").read_text())["top1"] == 1
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert stored["train.eval_every_epochs"] == 100
+    assert stored["train.eval_every_epochs"] == 300
     assert stored["train.epochs"] == 300
 
 

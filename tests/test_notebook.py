@@ -28,6 +28,7 @@ def outputs(read: Any) -> str:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_it_runs_to_its_end(tmp_path: Path) -> None:
     read = notebook(MODEL="efficientnet-lite0", EPOCHS=1, RUN=str(tmp_path / "run"))

@@ -1,6 +1,7 @@
 """scripts/predict.py as a user runs it."""
 
 import csv
+import json
 import os
 import shutil
 import subprocess
@@ -20,18 +21,41 @@ ROOT = Path(__file__).parents[1]
 PHOTOS = sorted((Path(__file__).parent / "golden" / "images").glob("*.jpg"))
 
 
-def predict(
-    folder: Path, *arguments: str | Path, stdin: str = ""
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "predict.py"), *map(str, arguments)],
-        input=stdin,
+# Several command lines in one process, to load TensorFlow once.
+PROGRAM = """
+import contextlib, io, json, os, runpy, sys
+from absl import flags
+script = runpy.run_path(os.environ["SCRIPT"])
+answers = []
+for arguments in json.loads(sys.argv[1]):
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+    sys.stdin = io.StringIO(os.environ["STDIN"])
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = script["main"](["predict.py", *arguments])
+    answers.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(answers))
+"""
+
+
+def predict(folder: Path, *commands: list[str], stdin: str) -> list[tuple[int, str, str]]:
+    """Exit code, output and errors of each command line."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(commands)],
         capture_output=True,
         text=True,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "SCRIPT": str(ROOT / "scripts" / "predict.py"),
+            "STDIN": stdin,
+        },
         timeout=200,
     )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +85,31 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_state: Any) -> Path:
     return folder
 
 
-def test_a_run_and_its_export_give_the_same_table(folder: Path) -> None:
-    """Files, folders, a quoted pattern and a list; the broken image is listed, not more."""
+@pytest.fixture(scope="module")
+def answers(folder: Path) -> dict[str, tuple[int, str, str]]:
+    """Of the run and of its export as tables, and of the run without a table."""
+    (folder / "names.txt").write_text("".join(f"thing {number}\n" for number in range(10)))
     images = ("photos", "photos/*.jpg", "-")
-    for model, name in (("--model_dir=run", "run.csv"), ("--saved_model=run/export", "export.csv")):
-        done = predict(
-            folder, model, *images, f"--output={name}", "--top=3", stdin="photos/a.jpg\nno.jpg\n"
-        )
-        assert done.returncode == 1, done.stderr
-        assert "unusable: photos/b.jpg: " in done.stderr
-        assert "unusable: no.jpg: The file cannot be read: No such file" in done.stderr
-        assert "predicting: 7/7 images" in done.stderr
-        assert "images/s" in done.stderr
-        assert done.stdout == f"7 images: {name}\n"
+    found = predict(
+        folder,
+        ["--model_dir=run", *images, "--output=run.csv", "--top=3"],
+        ["--saved_model=run/export", *images, "--output=export.csv", "--top=3"],
+        ["--model_dir=run", "--top=2", "--class_names=names.txt", "photos/a.jpg"],
+        stdin="photos/a.jpg\nno.jpg\n",
+    )
+    return dict(zip(("run.csv", "export.csv", "lines"), found, strict=True))
+
+
+def test_a_run_and_its_export_give_the_same_table(folder: Path, answers: Any) -> None:
+    """Files, folders, a quoted pattern and a list; the broken image is listed, not more."""
+    for name in ("run.csv", "export.csv"):
+        code, out, err = answers[name]
+        assert code == 1, err
+        assert "unusable: photos/b.jpg: " in err
+        assert "unusable: no.jpg: The file cannot be read: No such file" in err
+        assert "predicting: 7/7 images" in err
+        assert "images/s" in err
+        assert out == f"7 images: {name}\n"
     run, exported = (
         list(csv.DictReader((folder / name).read_text().splitlines()))
         for name in ("run.csv", "export.csv")
@@ -94,11 +130,10 @@ def test_a_run_and_its_export_give_the_same_table(folder: Path) -> None:
                 )
 
 
-def test_without_a_file_each_image_is_a_line(folder: Path) -> None:
-    (folder / "names.txt").write_text("".join(f"thing {number}\n" for number in range(10)))
-    done = predict(folder, "--model_dir=run", "--top=2", "--class_names=names.txt", "photos/a.jpg")
-    assert done.returncode == 0, done.stderr
-    (line,) = done.stdout.splitlines()
+def test_without_a_file_each_image_is_a_line(answers: Any) -> None:
+    code, out, err = answers["lines"]
+    assert code == 0, err
+    (line,) = out.splitlines()
     assert line.startswith("photos/a.jpg: thing ")
     assert line.count(" %") == 2
 

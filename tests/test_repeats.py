@@ -169,22 +169,25 @@ from efficientnet_tf.config import ExperimentConfig
 def get_config():
     config = ExperimentConfig()
     config.model.resolution = 16
+    config.model.width_coefficient = 0.1
     config.model.blocks_args = ("r1_k3_s22_e1_i32_o16",)
     config.data.source = "digits"
     config.data.eval_crop = "none"
     config.train.global_batch_size = 64
-    config.train.epochs = 30.0
+    config.train.epochs = 40.0
     config.train.steps_per_loop = 2
-    config.train.checkpoint_every_epochs = 0.2
+    config.train.checkpoint_every_epochs = 1.0
     return config
 """
 
 
-def test_a_real_fold_is_stopped_with_the_script_and_goes_on(tmp_path: Path) -> None:
+def stopped_fold(tmp_path: Path) -> tuple[list[str], Path]:
+    """The script with real folds, told to stop in the first one; its flags and its folder."""
     config, runs = tmp_path / "config.py", tmp_path / "runs"
     config.write_text(CONFIG)
+    flags = [f"--config={config}"]
     command = [sys.executable, str(ROOT / "scripts/repeat.py"), "--folds=2"]
-    command += [f"--config={config}", f"--model_dir={runs}"]
+    command += [*flags, f"--model_dir={runs}"]
     script = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     checkpoint = runs / "fold-0" / "checkpoints" / "checkpoint"
     deadline = time.monotonic() + 100
@@ -195,10 +198,19 @@ def test_a_real_fold_is_stopped_with_the_script_and_goes_on(tmp_path: Path) -> N
     script.terminate()
     _, said = script.communicate(timeout=100)
     assert (script.returncode, said) == (130, "stopped; the same command goes on from there\n")
-    log = (runs / "fold-0" / "log.txt").read_text()
-    assert "stopped by SIGTERM at step" in log
+    return flags, runs
+
+
+def test_a_real_fold_is_stopped_with_the_script(tmp_path: Path) -> None:
+    _, runs = stopped_fold(tmp_path)
+    assert "stopped by SIGTERM at step" in (runs / "fold-0" / "log.txt").read_text()
     assert not list(runs.glob("fold-0/evaluation-*"))
-    flags = [f"--config={config}"]
+
+
+@pytest.mark.slow
+def test_a_real_fold_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    flags, runs = stopped_fold(tmp_path)
+    log = (runs / "fold-0" / "log.txt").read_text()
     found = repeats.train(repeats.folds(2)[0], flags, str(runs))
     log = (runs / "fold-0" / "log.txt").read_text().removeprefix(log)
     assert "resumed at step" in log

@@ -24,7 +24,7 @@ def photos() -> list[bytes]:
     return [path.read_bytes() for path in sorted(IMAGES.glob("*.jpg"))]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_records() -> Callable[[Path, Sequence[tuple[bytes, int]]], None]:
     """Writes (encoded image, stored label) pairs into a TFRecord file."""
 

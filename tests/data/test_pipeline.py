@@ -13,7 +13,7 @@ from efficientnet_tf.data.autoaugment import autoaugment
 from efficientnet_tf.data.in_memory import ArraySource, array_source, digits_source
 from efficientnet_tf.data.pipeline import eval_dataset, example_seed, train_dataset
 from efficientnet_tf.data.preprocessing import Preprocessing
-from efficientnet_tf.data.records import RecordFiles
+from efficientnet_tf.data.records import RecordFiles, RecordSource
 from efficientnet_tf.data.source import Source
 from efficientnet_tf.data.tfrecord import tfrecord_source
 from efficientnet_tf.errors import UsageError
@@ -29,12 +29,29 @@ def numbered(count: int) -> ArraySource:
     return array_source("numbered", {"train": split, "test": split}, num_classes=count)
 
 
-@pytest.fixture(params=["arrays", "records"])
-def ten(request, make_imagenet) -> Source:
-    """Ten examples in "train" and ten in "test", with labels 0..9."""
-    if request.param == "arrays":
-        return numbered(10)
+@pytest.fixture
+def encoded(make_imagenet) -> RecordSource:
+    """Ten JPEGs in "train" and ten in "test", in several files, with labels 0..9."""
     return tfrecord_source(str(make_imagenet([3, 1, 4, 2], [3, 1, 4, 2])), minival_shards=0)
+
+
+def decoded(encoded: RecordSource) -> RecordSource:
+    """The same images, but the source decodes them.
+
+    Our decoder, which knows all formats, is most of what a pipeline takes to be built.
+    """
+
+    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image, label = encoded.parse(record)
+        return tf.io.decode_jpeg(image, channels=3), label
+
+    return dataclasses.replace(encoded, parse=parse)
+
+
+@pytest.fixture(params=["arrays", "records"])
+def ten(request, encoded: RecordSource) -> Source:
+    """Ten examples in "train" and ten in "test", with labels 0..9."""
+    return numbered(10) if request.param == "arrays" else decoded(encoded)
 
 
 def context(pipeline_id: int, pipelines: int, replicas: int) -> tf.distribute.InputContext:
@@ -59,17 +76,31 @@ def darken(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def test_batches_have_static_shapes(ten: Source) -> None:
-    for dtype in ("float32", "uint8"):
-        for crop in ("inception", "none"):
-            preprocessing = Preprocessing(12, train_crop=crop, flip=False, image_dtype=dtype)
-            train = train_dataset(ten, preprocessing, global_batch_size=4, seed=0)
-            assert train.element_spec == {
-                "image": tf.TensorSpec([4, 12, 12, 3], dtype),
-                "label": tf.TensorSpec([4], tf.int32),
-            }
-            test = eval_dataset(ten, "test", preprocessing, global_batch_size=4)
-            mask = {"mask": tf.TensorSpec([4], tf.float32)}
-            assert test.element_spec == {**train.element_spec, **mask}
+    for dtype, crop in (("float32", "inception"), ("uint8", "none")):
+        preprocessing = Preprocessing(12, train_crop=crop, flip=False, image_dtype=dtype)
+        train = train_dataset(ten, preprocessing, global_batch_size=4, seed=0)
+        assert train.element_spec == {
+            "image": tf.TensorSpec([4, 12, 12, 3], dtype),
+            "label": tf.TensorSpec([4], tf.int32),
+        }
+        test = eval_dataset(ten, "test", preprocessing, global_batch_size=4)
+        mask = {"mask": tf.TensorSpec([4], tf.float32)}
+        assert test.element_spec == {**train.element_spec, **mask}
+
+
+def test_encoded_images_give_what_decoded_ones_give(encoded: RecordSource) -> None:
+    # Without a crop: TensorFlow decodes the colours at the edge of a part otherwise than there.
+    whole = Preprocessing(12, train_crop="none", eval_crop="none")
+
+    def streams(source: Source) -> list[tf.data.Dataset]:
+        return [
+            train_dataset(source, whole, global_batch_size=4, seed=0),
+            eval_dataset(source, "test", whole, global_batch_size=4),
+        ]
+
+    for first, second in zip(streams(encoded), streams(decoded(encoded)), strict=True):
+        assert first.element_spec == second.element_spec
+        assert_same(first, second, batches=3)
 
 
 @pytest.mark.parametrize("preprocessing", [RANDOM, FIXED], ids=["random", "fixed"])
@@ -89,8 +120,9 @@ def test_stream_resumes_anywhere_bit_for_bit(ten: Source) -> None:
         options = {"global_batch_size": 4, "seed": 5, "augment": darken}
         return train_dataset(ten, RANDOM, start_example=start, **options)
 
+    uninterrupted = stream(0)
     for start in (4, 8, 20):  # within a pass, across its end, at the start of one
-        assert_same(stream(start), stream(0).skip(start // 4), batches=3)
+        assert_same(stream(start), uninterrupted.skip(start // 4), batches=3)
 
 
 def test_stream_does_not_depend_on_threads_or_hidden_state(ten: Source) -> None:
@@ -102,17 +134,16 @@ def test_stream_does_not_depend_on_threads_or_hidden_state(ten: Source) -> None:
         )
         return dataset.with_options(options)
 
-    assert_same(stream(1), stream(4), batches=8)
-    expected = list(stream(1).take(8))
+    one_thread = stream(1).take(8).cache()
+    assert len(list(one_thread)) == 8
     tf.random.set_seed(0)
-    for batch, again in zip(expected, stream(4), strict=False):
-        np.testing.assert_array_equal(batch["image"], again["image"])
-    assert stream(2, deterministic=False).options().deterministic is False
-    assert sorted(labels_of(stream(1, deterministic=False), 5)) == sorted([*range(10)] * 2)
+    assert_same(one_thread, stream(4), batches=8)
+    unordered = stream(1, deterministic=False)
+    assert unordered.options().deterministic is False
+    assert sorted(labels_of(unordered, 5)) == sorted([*range(10)] * 2)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_resume_in_mid_epoch_with_autoaugment(ten: Source, threads: int) -> None:
+def test_resume_in_mid_epoch_with_autoaugment(ten: Source) -> None:
     def stream(start: int, threads: int) -> tf.data.Dataset:
         options = tf.data.Options()
         options.threading.private_threadpool_size = threads
@@ -126,7 +157,7 @@ def test_resume_in_mid_epoch_with_autoaugment(ten: Source, threads: int) -> None
         ).with_options(options)
 
     uninterrupted = stream(0, threads=1)
-    for start in (4, 16):  # in the first and in the second pass of ten
+    for start, threads in ((4, 2), (16, 1)):  # in the first and in the second pass of ten
         assert_same(stream(start, threads), uninterrupted.skip(start // 2), batches=8)
 
 
@@ -138,8 +169,9 @@ def test_digits_stream_is_pinned() -> None:
         assert labels_of(stream, 1) == [9, 3, 0, 1, 8, 9, 8, 9, 1, 8, 2, 7]
 
 
-@pytest.mark.parametrize("interpolation", ["bicubic_tf1", "bilinear"])
-@pytest.mark.parametrize("image_dtype", ["float32", "uint8"])
+@pytest.mark.parametrize(
+    ("interpolation", "image_dtype"), [("bicubic_tf1", "float32"), ("bilinear", "uint8")]
+)
 def test_images_prepared_once_are_the_same_images(
     monkeypatch: pytest.MonkeyPatch, interpolation: str, image_dtype: str
 ) -> None:
@@ -253,12 +285,13 @@ def test_pipelines_resume(ten: Source) -> None:
             )
 
         # One step takes 4 examples, so 2 from each pipeline: 2 batches of 1.
+        uninterrupted = stream(0)
         for start in (4, 12):
-            assert_same(stream(start), stream(0).skip(start // 4 * 2), batches=8)
+            assert_same(stream(start), uninterrupted.skip(start // 4 * 2), batches=8)
 
 
-def test_a_wrong_count_does_not_move_positions(make_imagenet) -> None:
-    whole = tfrecord_source(str(make_imagenet([3, 1, 4, 2], [1])), minival_shards=0)
+def test_a_wrong_count_does_not_move_positions(encoded: RecordSource) -> None:
+    whole = decoded(encoded)
     for count in (8, 13):  # the files hold 10
         source = dataclasses.replace(
             whole,

@@ -182,9 +182,8 @@ def read_by_us(passes: Sequence[tf.data.Dataset], channels: int = 0) -> Counter:
     )
 
 
-@pytest.mark.parametrize("num_shards", [1, 2, 4])
-@pytest.mark.parametrize("encoding", ["png", "jpeg"])
-def test_every_example_once_and_as_tfds_reads_it(store, num_shards: int, encoding: str) -> None:
+@pytest.mark.parametrize(("encoding", "num_shards"), [("png", 1), ("jpeg", 2), ("png", 4)])
+def test_every_example_once_and_as_tfds_reads_it(store, encoding: str, num_shards: int) -> None:
     image = tfds.features.Image(shape=(None, None, 3), encoding_format=encoding)
     folder = store({"train": 5, "test": 23}, {"image": image, "label": TWO}, num_shards=4)
     source = tfds_source(str(folder))
@@ -327,7 +326,7 @@ def test_splits(store, stored, arguments, expected, test_is: str) -> None:
 
 
 def test_held_out_images_are_fixed_by_the_seed(store) -> None:
-    folder = str(store({"train": 200}, num_shards=3))
+    folder = str(store({"train": 100}, num_shards=3))
 
     def chosen(split: str, **arguments: int) -> set[int]:
         source = tfds_source(folder, **arguments)
@@ -336,9 +335,9 @@ def test_held_out_images_are_fixed_by_the_seed(store) -> None:
     first = {split: chosen(split) for split in ("train", "minival", "test")}
     assert first == {split: chosen(split, split_seed=0) for split in first}
     assert first["test"] == chosen("test", minival=77)  # does not depend on minival
-    assert first["train"] | first["minival"] | first["test"] == set(range(200))
+    assert first["train"] | first["minival"] | first["test"] == set(range(100))
     for split in ("minival", "test"):
-        assert len(first[split]) == 20
+        assert len(first[split]) == 10
         assert chosen(split, split_seed=1) != first[split]
 
 

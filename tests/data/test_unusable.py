@@ -20,25 +20,27 @@ PREPROCESSING = Preprocessing(16, image_dtype="uint8")
 BATCH = 4
 
 
-@pytest.fixture
-def healthy_and_damaged(make_imagenet, write_records, photos) -> tuple[Source, list, list]:
+@pytest.fixture(scope="module")
+def healthy_and_damaged(tmp_path_factory, write_records, photos) -> tuple[Source, list, list]:
     """A source of 12 + 10 images, and its training and evaluation batches before the damage.
 
     Afterwards train labels 2, 3, 7 and the test labels 4 and 9 have damaged images.
     """
-    folder = make_imagenet([6, 6], [5, 5])
-    source = tfrecord_source(str(folder), minival_shards=0)
-    train = list(train_batches(source, None).take(9).as_numpy_iterator())
-    test = list(eval_batches(source, None).as_numpy_iterator())
+    folder = tmp_path_factory.mktemp("damaged")
 
-    def rewrite(prefix: str, per_file: int, damaged: dict[int, bytes]) -> None:
+    def write(prefix: str, per_file: int, damaged: dict[int, bytes]) -> None:
         for number in range(2):
             labels = range(number * per_file, (number + 1) * per_file)
             records = [(damaged.get(i, photos[(i + 1) % 3]), i + 1) for i in labels]
             write_records(folder / f"{prefix}-{number:05d}-of-00002", records)
 
-    rewrite("train", 6, {2: photos[0][:900], 3: b"<html>", 7: b""})
-    rewrite("validation", 5, {4: photos[1][:2000], 9: b"\xff\xd8\xff"})
+    write("train", 6, {})
+    write("validation", 5, {})
+    source = tfrecord_source(str(folder), minival_shards=0)
+    train = list(train_batches(source, None).take(9).as_numpy_iterator())
+    test = list(eval_batches(source, None).as_numpy_iterator())
+    write("train", 6, {2: photos[0][:900], 3: b"<html>", 7: b""})
+    write("validation", 5, {4: photos[1][:2000], 9: b"\xff\xd8\xff"})
     return source, train, test
 
 
@@ -85,7 +87,7 @@ def test_training_takes_the_neighbour_in_the_batch(healthy_and_damaged, caplog) 
 def test_a_run_over_damaged_data_resumes_exactly(healthy_and_damaged) -> None:
     source, _, _ = healthy_and_damaged
     whole = list(train_batches(source, noted(source, "train")).take(8).as_numpy_iterator())
-    for step in (1, 3, 4):
+    for step in (1, 4):  # in the first and in the second pass
         rest = train_batches(source, noted(source, "train"), start=step * BATCH)
         for batch, expected in zip(
             rest.take(8 - step).as_numpy_iterator(), whole[step:], strict=True
@@ -134,13 +136,16 @@ def test_more_than_the_limit_ends_the_stream(healthy_and_damaged) -> None:
     noted(source, "train", limit=0).check()  # nothing met yet
 
 
-def test_healthy_data_is_not_touched(make_imagenet, caplog: pytest.LogCaptureFixture) -> None:
-    source = tfrecord_source(str(make_imagenet([6, 6], [5, 5])), minival_shards=0)
+def test_healthy_data_is_not_touched(
+    healthy_and_damaged, make_imagenet, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, train, test = healthy_and_damaged
+    source = tfrecord_source(str(make_imagenet([6, 6], [5, 5])), minival_shards=0)  # the same
     caplog.set_level(logging.WARNING)
-    for split, batches in (("train", train_batches), ("test", eval_batches)):
+    for split, batches, healthy in (("train", train_batches, train), ("test", eval_batches, test)):
         bad = noted(source, split)
-        pairs = zip(batches(source, bad).take(5), batches(source, None).take(5), strict=True)
-        for with_net, without in pairs:
+        with_nets = batches(source, bad).take(len(healthy)).as_numpy_iterator()
+        for with_net, without in zip(with_nets, healthy, strict=True):
             for key in without:
                 np.testing.assert_array_equal(with_net[key], without[key])
         assert len(bad) == 0

@@ -43,7 +43,9 @@ def check_answers(model: keras.Model, size: int) -> keras.Model:
     ],
 )
 def test_a_folded_network_answers_the_same(name: str) -> None:
-    made = create_model(name, resolution=32, classes=7, classifier_activation=None)
+    made = create_model(
+        name, resolution=32, depth_coefficient=0.5, classes=7, classifier_activation=None
+    )
     folded = check_answers(unsettled(made), 32)
     kinds = {type(layer).__module__.split(".")[0] for layer in folded.layers}
     assert kinds == {"keras"}

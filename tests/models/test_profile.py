@@ -18,8 +18,8 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 PARAMS = json.loads((GOLDEN / "params.json").read_text())
 
 
-# Up to half a minute, and 2 GB of weights.
-HUGE = ["efficientnet-l2"]
+# Up to half a minute, and 2 GB of weights. test_architecture counts them without building them.
+HUGE = [f"efficientnet-{size}" for size in ("b5", "b6", "b7", "b8", "l2")]
 SIZES = [pytest.param(name, marks=pytest.mark.slow if name in HUGE else ()) for name in PARAMS]
 
 

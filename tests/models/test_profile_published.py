@@ -32,7 +32,6 @@ def count(model: Any) -> Profile:
 #   research/slim/nets/nasnet/README.md of tensorflow/models. Tan: Table 2 of arXiv 1905.11946.
 BILLION, MILLION = 1e9, 1e6
 PUBLISHED = [
-    ("VGG16", "15.47", BILLION, 138_357_544),  # torchvision
     ("DenseNet121", "2.834", BILLION, 7_978_856),  # torchvision
     ("MobileNet", "569", MILLION, "4.2"),  # Howard
     ("MobileNetV2", "0.301", BILLION, 3_504_872),  # torchvision
@@ -41,6 +40,7 @@ PUBLISHED = [
     # torchvision; its 27,161,264 weights are with the auxiliary head, Tan gives 24M without.
     ("InceptionV3", "5.713", BILLION, "24"),
     ("Xception", "8.4", BILLION, "23"),  # Tan
+    pytest.param("VGG16", "15.47", BILLION, 138_357_544, marks=pytest.mark.slow),  # torchvision
     ("ConvNeXtTiny", "4.456", BILLION, 28_589_128),  # torchvision
     pytest.param("NASNetMobile", "564", MILLION, "5.3", marks=pytest.mark.slow),  # slim
     pytest.param("EfficientNetV2S", "8.366", BILLION, 21_458_488, marks=pytest.mark.slow),  # t.v.
@@ -125,7 +125,7 @@ def tensorflow_count(model: keras.Model) -> float:
         "efficientnet-b0",
         "efficientnet-edgetpu-S",
         "keras:MobileNetV2",
-        "keras:Xception",
+        pytest.param("keras:Xception", marks=pytest.mark.slow),
         pytest.param("keras:ResNet50", marks=pytest.mark.slow),
         pytest.param("keras:DenseNet121", marks=pytest.mark.slow),
         pytest.param("efficientnet-b3", marks=pytest.mark.slow),

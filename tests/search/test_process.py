@@ -19,6 +19,7 @@ DEVICE = {"tpu": None, "tpu_zone": None, "tpu_project": None}
 TINY = {
     **config_lib.to_dict(config_lib.ExperimentConfig()),
     "model.resolution": 16,
+    "model.width_coefficient": 0.1,
     "model.blocks_args": ["r1_k3_s22_e1_i32_o16"],
     "data.source": "digits",
     "data.eval_crop": "none",

@@ -2,7 +2,7 @@
 
 from efficientnet_tf import config as config_lib
 
-BLOCKS = ("r2_k3_s11_e1_i8_o8_se0.25", "r1_k3_s22_e4_i8_o8_se0.25")
+BLOCKS = ("r1_k3_s22_e1_i8_o8_se0.25", "r1_k3_s11_e4_i8_o8_se0.25")
 
 
 def tiny_config(

@@ -142,7 +142,10 @@ def alone(replicas: Any, tiny_state: Any) -> Pod:
     return Pod(replicas(1), tiny_state).run()
 
 
-@pytest.mark.parametrize("count", [2, 4, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count",
+    [2, pytest.param(4, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow)],
+)
 def test_a_run_on_replicas_is_the_run_on_one(
     replicas: Any, tiny_state: Any, alone: Pod, count: int
 ) -> None:
@@ -225,12 +228,12 @@ def test_the_official_groups_on_sixteen_replicas(replicas: Any, tiny_state: Any)
         assert not np.array_equal(copies[0], copies[8])
 
 
-def test_a_run_may_move_from_eight_replicas_to_one_and_back(
-    replicas: Any, tiny_state: Any, alone: Pod, tmp_path: Path
+@pytest.mark.parametrize("count", [4, pytest.param(8, marks=pytest.mark.slow)])
+def test_a_run_may_move_from_some_replicas_to_one_and_back(
+    replicas: Any, tiny_state: Any, alone: Pod, tmp_path: Path, count: int
 ) -> None:
-    steps = {1: 8, 3: 1, STEPS: 8}  # up to which step on how many
-    for until, count in steps.items():
-        pod = Pod(replicas(count), tiny_state)
+    several, one = Pod(replicas(count), tiny_state), Pod(replicas(1), tiny_state)
+    for until, pod in ((1, several), (3, one), (STEPS, several)):
         checkpointer = Checkpointer(str(tmp_path), pod.state, keep=1)
         if checkpointer.newest is not None:
             checkpointer.restore(checkpointer.newest)

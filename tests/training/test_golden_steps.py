@@ -225,7 +225,9 @@ def test_every_variable_follows_the_recorded_steps(recorded, double, exact, tabl
     assert wrong == {}
 
 
-@pytest.mark.parametrize("kernels", ["cpu_kernels", "tpu_kernels"])
+@pytest.mark.parametrize(
+    "kernels", ["cpu_kernels", pytest.param("tpu_kernels", marks=pytest.mark.slow)]
+)
 def test_float32_is_as_near_to_exact_as_float32_can_be(recorded, exact, kernels):
     """On every processor: no other test of these steps depends on it."""
     found, (expected, spread) = Run(recorded, "float32", kernels).steps(), exact

@@ -140,9 +140,7 @@ def test_defaults_are_the_recipe() -> None:
     assert made.batch_norm_group == 1
 
 
-@pytest.mark.parametrize(
-    ("count", "parts"), [(1, 1), (2, 1), (4, 1), (8, 1), (1, 4), (2, 4), (1, 8)]
-)
+@pytest.mark.parametrize(("count", "parts"), [(1, 1), (2, 1), (8, 1), (2, 4), (1, 8)])
 def test_updates_equal_the_definitions(replicas: Any, count: int, parts: int) -> None:
     # Weight decay is large, so that it would show if it were counted once per replica or part.
     strategy = replicas(count)
@@ -166,9 +164,8 @@ def test_updates_equal_the_definitions(replicas: Any, count: int, parts: int) ->
         {"ema_decay": 0.2},  # below the ramp from the second step on
     ],
 )
-@pytest.mark.parametrize("count", [1, 2])
-def test_options_do_what_they_say(replicas: Any, changes: dict[str, float], count: int) -> None:
-    strategy = replicas(count)
+def test_options_do_what_they_say(replicas: Any, changes: dict[str, float]) -> None:
+    strategy = replicas(2)
     state = linear_state(strategy)
     expected = ByHand(state)
     named = {"label_smoothing" if k == "smoothing" else k: v for k, v in changes.items()}
@@ -454,7 +451,7 @@ def normalised(prepare: Callable[..., Run]) -> tuple[Any, Any]:
     return run.gradients(), run.update()
 
 
-@pytest.mark.parametrize(("count", "parts"), [(2, 1), (1, 2), (1, 4)])
+@pytest.mark.parametrize(("count", "parts"), [(2, 1), (1, 4)])
 def test_frozen_batch_norm_replicas_and_parts_equal_one_large_batch(
     prepare: Any, frozen: Any, count: int, parts: int
 ) -> None:
@@ -555,9 +552,8 @@ def metrics_by_hand(model: keras.Model, examples: dict[str, np.ndarray]) -> Metr
 
 
 @pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("averaged", [True, False])
 def test_evaluation_counts_each_image_with_the_weights_asked_for(
-    replicas: Any, tiny_state: Any, tiny_network: Any, count: int, averaged: bool
+    replicas: Any, tiny_state: Any, tiny_network: Any, count: int
 ) -> None:
     strategy = replicas(count)
     state = tiny_state(strategy)
@@ -566,21 +562,20 @@ def test_evaluation_counts_each_image_with_the_weights_asked_for(
         value.assign(value.numpy() * chance.uniform(0.5, 1.5, value.shape))
     before = values(state)
     examples, dataset = eval_batches(strategy)
-    found = Metrics.from_sums(EvalStep(state, strategy, averaged=averaged)(dataset))
-    for name, value in values(state).items():
-        np.testing.assert_array_equal(value, before[name], err_msg=f"{name} was changed")
-    results = {}
-    for table in ("weights", "average"):
-        model = tiny_network()
+    model = tiny_network()
+    losses = []
+    for table, averaged in (("weights", False), ("average", True)):
+        found = Metrics.from_sums(EvalStep(state, strategy, averaged=averaged)(dataset))
+        for name, value in values(state).items():
+            np.testing.assert_array_equal(value, before[name], err_msg=f"{name} was changed")
         for weight in model.weights:
             weight.assign(before[f"{table}/{weight.path}"])
-        results[table] = metrics_by_hand(model, examples)
-    expected = results["average" if averaged else "weights"]
-    other = results["weights" if averaged else "average"]
-    assert abs(expected.loss - other.loss) > 1e-3, "the test could not tell them apart"
-    assert found.examples == 10
-    assert found.loss == pytest.approx(expected.loss, rel=1e-5)
-    assert (found.top1, found.top5) == pytest.approx((expected.top1, expected.top5))
+        expected = metrics_by_hand(model, examples)
+        assert found.examples == 10
+        assert found.loss == pytest.approx(expected.loss, rel=1e-5)
+        assert (found.top1, found.top5) == pytest.approx((expected.top1, expected.top5))
+        losses.append(expected.loss)
+    assert abs(losses[0] - losses[1]) > 1e-3, "the test could not tell them apart"
 
 
 def test_evaluation_without_averages_takes_the_raw_weights(replicas: Any, tiny_state: Any) -> None:
