@@ -12,12 +12,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from importlib import import_module
+from typing import Any
 
 import absl.logging
 
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.machine import chips, packages
 
+# What Keras' wrappers and plots and TFLite's converter import if it is there: nearly half of the time
+# of their own import. No command uses those; whatever needs a package imports it afterwards.
+_OPTIONAL = ("jax", "matplotlib", "sklearn")
 # Parameters of glibc's mallopt, from malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 
@@ -66,6 +70,19 @@ def stderr_held_back() -> Iterator[None]:
             os.close(saved)
 
 
+@contextlib.contextmanager
+def _as_if_missing(names: tuple[str, ...]) -> Iterator[None]:
+    """Imports of these packages fail inside the block, as where they are not installed."""
+    modules: dict[str, Any] = sys.modules
+    hidden = [name for name in names if name not in modules]
+    modules.update(dict.fromkeys(hidden))  # None is Python's own sign for it
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del modules[name]
+
+
 def start_tensorflow() -> None:
     """Imports TensorFlow and Keras quietly, on the TensorFlow backend.
 
@@ -84,7 +101,7 @@ def start_tensorflow() -> None:
     _keep_freed_memory()
     _plain_messages()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters becomes an exception
-    with stderr_held_back():
+    with stderr_held_back(), _as_if_missing(_OPTIONAL):
         tensorflow = import_module("tensorflow")
         import_module("keras")
         tensorflow.config.list_physical_devices("GPU")  # says that there is no CUDA

@@ -20,6 +20,10 @@ def test_nothing_is_written_and_tensorflow_is_ready() -> None:
         "start_tensorflow()\n"
         "import keras, tensorflow\n"
         "print(keras.backend.backend(), int(tensorflow.constant(20) + 1))\n"
+        # Two seconds of import that no command needs, until one does.
+        "print({'jax', 'matplotlib', 'sklearn'} & set(sys.modules))\n"
+        "import matplotlib, sklearn\n"
+        "print(matplotlib.__name__, sklearn.__name__)\n"
         "print('written by us', file=sys.stderr)\n"
     )
     removed = ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL")
@@ -28,7 +32,7 @@ def test_nothing_is_written_and_tensorflow_is_ready() -> None:
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "tensorflow 21\n"
+    assert done.stdout == "tensorflow 21\nset()\nmatplotlib sklearn\n"
     assert done.stderr == "written by us\n", "standard error must be as before"
 
 
