@@ -1,7 +1,6 @@
 """Sixteen logical CPU devices, on which replicas are tested, and small networks of the family."""
 
 import functools
-import gc
 import os
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +12,6 @@ from two_blocks import TWO_BLOCKS
 
 from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.training.state import TrainState
-
-# Graphs are millions of objects that stay, and looking through them took a fifteenth of the time.
-gc.set_threshold(50_000, 10, 10)
 
 # TensorFlow sets it as it is imported; the commands that tests start are to choose their own.
 os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)

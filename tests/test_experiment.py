@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -127,6 +129,18 @@ def test_a_run_says_what_it_did_and_where_it_lies(uninterrupted: tuple[Path, str
     versions = json.loads((model_dir / "versions.json").read_text())
     assert versions["tensorflow"] == tf.__version__
     assert (model_dir / "export" / "saved_model.pb").exists()
+
+
+def test_the_demo_reads_png_files_with_the_export(
+    uninterrupted: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `make demo` ends with."""
+    script = runpy.run_path(str(ROOT / "scripts" / "demo_predict.py"))
+    script["predict_digits"](str(uninterrupted[0] / "export"), str(tmp_path))
+    *lines, last = capsys.readouterr().out.splitlines()
+    names = [f"{tmp_path}/digit-{digit}.png shows a {digit}: " for digit in range(10)]
+    assert [line[: len(name)] for line, name in zip(lines, names, strict=True)] == names
+    assert re.fullmatch(r"\d+ of 10 held-out digits right, read from PNG files .*", last)
 
 
 def test_a_run_killed_stopped_and_resumed_equals_an_uninterrupted_one(
