@@ -19,8 +19,8 @@ import absl.logging
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.machine import chips, packages
 
-# What Keras' wrappers and plots and TFLite's converter import if it is there: nearly half of the time
-# of their own import. No command uses those; whatever needs a package imports it afterwards.
+# What Keras' wrappers and plots and TFLite's converter import where it is installed: a third of the
+# time of a start. No command uses those; whatever needs a package imports it afterwards.
 _OPTIONAL = ("jax", "matplotlib", "sklearn")
 # Parameters of glibc's mallopt, from malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
