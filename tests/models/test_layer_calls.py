@@ -163,7 +163,7 @@ def test_mixed_precision():
         (
             lambda image: layers.Dense(2, name="dense")(layers.Flatten()(image)),
             (9, 8, 4),
-            "\"dense\" cannot take an input of shape (1, 288): Input 0 of layer 'dense' is "
+            '"dense" cannot take an input of shape (1, 288): Input 0 of layer "dense" is '
             "incompatible with the layer: expected axis -1 of input shape to have value 256, but "
             "received input with shape (1, 288). Give an input_shape that fits the model.",
         ),
@@ -175,7 +175,7 @@ def test_mixed_precision():
         (
             lambda image: Block(name="block")(image),
             (8, 8, 3),
-            "\"block\" cannot take an input of shape (1, 8, 8, 3): Input 0 of layer 'conv' is ",
+            '"block" cannot take an input of shape (1, 8, 8, 3): Input 0 of layer "conv" is ',
         ),
     ],
 )
@@ -183,7 +183,7 @@ def test_a_shape_that_does_not_fit(make, shape, message):
     image = keras.Input((8, 8, 4))
     with pytest.raises(UsageError) as error:
         calls(keras.Model(image, make(image)), shape)
-    assert str(error.value).startswith(message)
+    assert str(error.value).replace("'", '"').startswith(message)  # Keras 3.12 writes "dense"
     assert str(error.value).endswith(". Give an input_shape that fits the model.")
     assert "\n" not in str(error.value)
     assert error.value.__cause__ is not None
