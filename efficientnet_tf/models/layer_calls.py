@@ -140,7 +140,7 @@ class _Walk:
                     operation._assert_input_compatibility(args[0])
                 outputs = operation.compute_output_spec(*args, **kwargs)
                 sides = [side for x in tensors(outputs) for side in x.shape]
-                if isinstance(operation, keras.Layer) and not all(sides):
+                if graph and isinstance(operation, keras.Layer) and not all(sides):
                     # Keras 3.12 leaves the batch of EinsumDense open, and gives a convolution of
                     # too small a map the size zero, which the computation itself does not.
                     outputs = _run_whole(operation, args, kwargs)
