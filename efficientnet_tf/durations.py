@@ -1,7 +1,7 @@
 """Epochs and examples to steps, in one place.
 
 The official code keeps steps per epoch as a float and so do we: the schedule's periods are not
-rounded (official.md 2.1); only counts of steps are.
+rounded; only counts of steps are.
 """
 
 

@@ -67,7 +67,7 @@ def changed(**values: Any) -> ExperimentConfig:
 
 def test_defaults_are_the_recipe_of_the_paper() -> None:
     values = to_dict(finish(ExperimentConfig()))
-    recipe = {  # section 5.2 of the paper; warm-up, smoothing and averages: official.md 2.1-2.6
+    recipe = {  # section 5.2 of the paper; warm-up, smoothing and averages: the official code
         "model.name": "efficientnet-b0",
         "optimizer.base_learning_rate": 0.016,  # 0.256 at a batch of 4096
         "optimizer.schedule": "exponential",

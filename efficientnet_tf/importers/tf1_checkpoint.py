@@ -1,7 +1,7 @@
 """Weights of the official TF1 checkpoints, by variable name.
 
 Official names count layers per scope, so the same name means different layers in blocks with and
-without expansion (official.md 1.16):
+without expansion:
 
     ours                         official, below "<model>/"
     stem_conv/kernel             stem/conv2d/kernel
@@ -19,7 +19,7 @@ without expansion (official.md 1.16):
 
 Layouts are Keras' own (HWIO, [k, k, C, 1], [in, out]): nothing is transposed. Averages of the
 training carry the suffix /ExponentialMovingAverage, also those of the batch-norm statistics; they
-are the published accuracy and the default here (trap 28: the plain ones lose up to 3 points).
+are the published accuracy and the default here (the plain ones lose up to 3 points).
 """
 
 import re

@@ -5,7 +5,7 @@ without holding Python up, so the kernels of all convolutions are drawn by other
 this one makes the layers. Each kernel has a seed of its own and comes out the same for any number
 of threads.
 
-Differences from keras.applications: the normal distribution is not truncated (official.md 1.11).
+Differences from keras.applications: the normal distribution is not truncated.
 """
 
 import math

@@ -188,7 +188,7 @@ class SqueezeExcitation(keras.layers.Layer):
 
     Args:
         filters: of the squeezed vector. In this family it is counted from the *input* filters of
-            the block, not from the expanded ones (official.md 1.7).
+            the block, not from the expanded ones.
         activation: between the two convolutions: "swish", "relu6" or "relu".
     """
 

@@ -1,7 +1,7 @@
 """The published members of the family as data, and their block strings. No TensorFlow here.
 
 Sources: Table 1 and section 5.2 of the paper for B0-B7; the official code's tables for B8, L2,
-lite and EdgeTPU (official.md 1.1, 1.2). Width, depth, resolution and dropout of B1-B7 are the
+lite and EdgeTPU. Width, depth, resolution and dropout of B1-B7 are the
 hand-rounded values of the release, not powers of alpha, beta, gamma.
 """
 

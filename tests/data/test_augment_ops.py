@@ -157,7 +157,7 @@ def test_grey_levels_are_those_of_float32_in_the_official_order() -> None:
 def test_official_contrast_blends_with_a_level_that_only_depends_on_the_size(
     size: tuple[int, int], level: int
 ) -> None:
-    # official.md 3.4: 196 at 224 x 224, saturated from 256 x 256 on.
+    # The official code has 196 at 224 x 224, saturated from 256 x 256 on.
     assert np.all(ops.contrast(noise(*size), 0.0).numpy() == level)
 
 

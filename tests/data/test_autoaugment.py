@@ -219,7 +219,7 @@ def test_the_16th_sub_policy_is_only_grey_with_the_official_bugs() -> None:
     image = np.tile(IMAGE // 2, [4, 4, 1])[:224, :224]  # darker than the fill
     policy = [[("Rotate", 1.0, 7), ("TranslateY", 1.0, 9)]]
     for seed in range(6):
-        # official.md 3.4: 225 pixels, so nothing is left of 224.
+        # As in the official code 225 pixels, so nothing is left of 224.
         official = autoaugment(image, [seed, 0], policy=policy)
         assert np.all(official.numpy() == 128)
         fixed = autoaugment(image, [seed, 0], policy=policy, bugs="fixed").numpy()

@@ -243,7 +243,7 @@ def test_places_that_are_no_folders(make: Make, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("per_class", [100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_large_folder_starts_fast_and_small(tmp_path: Path, per_class: int) -> None:
-    """Show-item 5 of issue 3: of 100,000 files the first batch in 10 s, within 1 GiB."""
+    """Of 100,000 files the first batch in 10 s, within 1 GiB."""
     photos = [path.read_bytes() for path in sorted(IMAGES.glob("*.jpg"))]
     root = tmp_path / "large"
     for label in range(100):  # file systems limit the links to one file: 1,000 each

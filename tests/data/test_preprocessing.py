@@ -62,7 +62,7 @@ def test_eval_boxes_are_the_official_ones(name: str) -> None:
         assert preprocessing.eval_box(tf.constant([height, width, 3])).numpy().tolist() == box
 
 
-# The published accuracies' rule, as a share of the shorter side (official.md 3.3).
+# The published accuracies' rule, as a share of the shorter side.
 @pytest.mark.parametrize(
     ("size", "share"),
     [

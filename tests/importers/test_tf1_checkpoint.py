@@ -90,7 +90,7 @@ def test_names_and_shapes_are_those_of_an_official_b0_checkpoint():
 
 
 def test_each_layer_has_its_official_name():
-    """official.md 1.16; the same local name means another layer in a block without expansion."""
+    """The same local name means another layer in a block without expansion."""
     names = variable_names(create_model("efficientnet-b0", resolution=32), "root")
     assert names["stem_conv/kernel"] == "root/stem/conv2d/kernel"
     assert names["block1a_dwconv/kernel"] == "root/blocks_0/depthwise_conv2d/depthwise_kernel"

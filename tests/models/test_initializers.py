@@ -1,4 +1,4 @@
-"""How the weights of a new network are distributed (official.md 1.11)."""
+"""How the weights of a new network are distributed."""
 
 import os
 

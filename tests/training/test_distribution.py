@@ -96,7 +96,7 @@ def test_a_part_of_a_replica_is_no_part_of_another(replicas: Any) -> None:
 
 @pytest.mark.parametrize(
     ("replica_count", "group"),
-    # official.md 2.8
+    # The rule of the official code.
     [
         *((count, 1) for count in range(1, 9)),
         *((16, 8), (32, 8), (64, 8), (128, 16), (256, 32), (1024, 128)),

@@ -14,7 +14,7 @@ def test_slots_start_as_in_the_official_run(tiny_state: Any) -> None:
     assert len(state.trainable) > 20
     assert state.mean_square.keys() == state.momentum.keys() == state.trainable.keys()
     for path, weight in state.trainable.items():
-        # official.md 2.3: the mean square starts at one, the momentum at zero
+        # As TF1: the mean square starts at one, the momentum at zero
         np.testing.assert_array_equal(state.mean_square[path], np.ones(weight.shape, np.float32))
         np.testing.assert_array_equal(state.momentum[path], np.zeros(weight.shape, np.float32))
     for path, weight in state.weights.items():

@@ -87,7 +87,7 @@ class ByHand:
             "predictions/kernel": images.T @ by_logits,
             "predictions/bias": by_logits.sum(0),
         }
-        for path, weight in self.weights.items():  # the bias decays, too (official.md 2.5)
+        for path, weight in self.weights.items():  # the bias decays, too
             loss += weight_decay * (weight**2).sum() / 2
             gradients[path] += weight_decay * weight
         return loss, gradients
@@ -502,7 +502,7 @@ def test_batch_norm_follows_the_images_and_is_averaged_too(normalised: Any) -> N
     _, variables = normalised[1]
     moved = variables["weights/stem_bn/moving_mean"]
     assert np.abs(moved).min() > 0
-    # After two steps: average of step 1 with decay 2/11, of step 2 with 3/12 (official.md 2.6).
+    # After two steps: average of step 1 with decay 2/11, of step 2 with 3/12.
     assert not np.array_equal(variables["average/stem_bn/moving_mean"], moved)
     assert np.abs(variables["average/stem_bn/moving_mean"]).min() > 0
 
