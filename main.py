@@ -6,7 +6,7 @@ python main.py --config=configs/digits.py
 
 import sys
 
-from efficientnet_tf import cli
+from efficientnet_tf.commands import cli
 
 if __name__ == "__main__":
     sys.exit(cli.main(sys.argv))

@@ -1,7 +1,8 @@
 """Fine-tuning on your own folder of class folders; what fits it is looked up in the folder.
 
 What: resolution, batch, length, learning rate and more are chosen by the rules of
-    efficientnet_tf/finetune.py and printed with their reasons; --config.FIELD=VALUE changes any.
+    efficientnet_tf/transfer/folder_settings.py and printed with their reasons;
+    --config.FIELD=VALUE changes any.
 Table: none of the paper.
 Command: python main.py --config=configs/finetune.py --data_dir=MY_FOLDER \\
     --model=efficientnet-b0 --config.init_from=b0.safetensors
@@ -11,18 +12,20 @@ Machine: any. Measured: docs/transfer.md.
 
 from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
 
 
 def get_config(data_dir: str = "") -> ExperimentConfig:
     if not data_dir:
         raise UsageError("configs/finetune.py needs --data_dir=MY_FOLDER, a folder of classes.")
     start_tensorflow()
-    from efficientnet_tf import finetune  # later: it loads TensorFlow, which must start quietly
+    from efficientnet_tf.transfer import (
+        folder_settings,  # later: it loads TensorFlow, which must start quietly
+    )
 
-    found = finetune.survey(data_dir)
-    choices = finetune.choose(found)
-    print(finetune.explain(found, choices), flush=True)
+    found = folder_settings.survey(data_dir)
+    choices = folder_settings.choose(found)
+    print(folder_settings.explain(found, choices), flush=True)
     config = ExperimentConfig()
-    finetune.apply(config, data_dir, choices)
+    folder_settings.apply(config, data_dir, choices)
     return config

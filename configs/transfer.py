@@ -24,7 +24,7 @@ Expected: test top-1 of Table 5, below; nothing of it was measured here.
 
 from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.errors import UsageError, nearest
-from efficientnet_tf.reproduce.transfer_sets import TABLE6
+from efficientnet_tf.paper.transfer_sets import TABLE6
 
 BATCH = 256
 STEPS = 20_000

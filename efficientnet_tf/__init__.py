@@ -12,10 +12,10 @@ _FAMILY = [f"EfficientNet{suffix}" for suffix in ["B0", "B1", "B2", "B3", "B4", 
 _FAMILY += ["EfficientNetB8", "EfficientNetL2", *[f"EfficientNetLite{i}" for i in range(5)]]
 _FAMILY += [f"EfficientNetEdgeTPU{size}" for size in "SML"]
 _PUBLIC = {
-    "create_model": "efficientnet_tf.models.registry",
-    "list_models": "efficientnet_tf.models.registry",
+    "create_model": "efficientnet_tf.zoo",
+    "list_models": "efficientnet_tf.zoo",
     "endpoints": "efficientnet_tf.models.efficientnet",
-    **dict.fromkeys(_FAMILY, "efficientnet_tf.models.efficientnet"),
+    **dict.fromkeys(_FAMILY, "efficientnet_tf.zoo"),
 }
 
 __all__ = sorted([*_PUBLIC, "__version__"])

@@ -16,6 +16,11 @@ class RunError(RuntimeError):
     """The run failed on the way (bad data, full disk, non-finite loss): exit code 1."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, without the lines that follow; its kind, if it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     """Ends an error message: ` Did you mean "a" or "b"?`, or nothing if no name is close."""
     by_lower = {candidate.lower(): candidate for candidate in known}

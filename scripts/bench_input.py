@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
 
 _SECONDS = flags.DEFINE_float("seconds", 2.0, "time of one measurement", lower_bound=0.01)
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "measurements of each", lower_bound=1)
@@ -80,8 +80,8 @@ def contestants(files: list[bytes]) -> dict[str, Callable[[int], NextBatch]]:
     import keras
     import tensorflow as tf
 
-    from efficientnet_tf.data.autoaugment import autoaugment, randaugment
-    from efficientnet_tf.data.preprocessing import Preprocessing, inception_box
+    from efficientnet_tf.data.augment.autoaugment import autoaugment, randaugment
+    from efficientnet_tf.data.images.preprocessing import Preprocessing, inception_box
 
     train = Preprocessing(SIZE, image_dtype="uint8")
     as_float = Preprocessing(SIZE)

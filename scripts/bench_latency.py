@@ -20,8 +20,8 @@ import sys
 from absl import flags
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.exit_codes import asks_for_help, exit_code
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
+from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
 
 _MODELS = flags.DEFINE_list("models", ["keras:ResNet152", "efficientnet-b1"], "what is measured")
 _RUNTIMES = flags.DEFINE_list(
@@ -70,7 +70,7 @@ def run() -> None:
     import numpy as np
     import tensorflow as tf
 
-    from efficientnet_tf import latency
+    from efficientnet_tf.export import latency
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)

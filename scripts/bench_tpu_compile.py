@@ -16,8 +16,8 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from efficientnet_tf.exit_codes import exit_code
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
+from efficientnet_tf.terminal.exit_codes import exit_code
 from efficientnet_tf.tpu.targets import target
 
 _MODELS = [f"efficientnet-b{number}" for number in range(8)]

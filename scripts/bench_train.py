@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from absl import app, flags
 
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
 
 _BATCH = flags.DEFINE_integer("batch", 32, "images in a step", lower_bound=1)
 _SIZE = flags.DEFINE_integer("size", 224, "image side in pixels", lower_bound=32)
@@ -48,15 +48,16 @@ def alternate(
 def ours(batch: int, size: int, steps: int, freeze_until: str = "") -> Callable[[], object]:
     import tensorflow as tf
 
-    from efficientnet_tf import create_model, transfer
+    from efficientnet_tf import create_model
     from efficientnet_tf.config import TransferConfig
     from efficientnet_tf.training.state import TrainState
     from efficientnet_tf.training.steps import StepOptions, TrainStep
+    from efficientnet_tf.transfer import fine_tuning
 
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
         model = create_model("efficientnet-b0", classifier_activation=None, resolution=size)
-        transfer.prepare(model, TransferConfig(freeze_until=freeze_until))
+        fine_tuning.prepare(model, TransferConfig(freeze_until=freeze_until))
         state = TrainState(model, with_average=True)
     step = TrainStep(state, StepOptions(batch, lambda _: tf.constant(0.01)), strategy)
     data = tf.data.Dataset.from_tensors(

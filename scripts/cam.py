@@ -20,9 +20,9 @@ from typing import Any
 from absl import flags
 
 from efficientnet_tf.errors import RunError, UsageError
-from efficientnet_tf.exit_codes import asks_for_help, exit_code
-from efficientnet_tf.image_list import image_paths
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.inference.image_list import image_paths
+from efficientnet_tf.machine.startup import start_tensorflow
+from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
 
 _MODEL_DIR = flags.DEFINE_list("model_dir", [], "runs of main.py, separated by commas")
 _WEIGHTS = flags.DEFINE_list("weights", [], "files of weights, separated by commas")
@@ -38,7 +38,7 @@ _OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/cam", "where the files are
 
 def models() -> list[tuple[str, Any]]:
     """(label, TrainedModel) of the flags; labels are unique."""
-    from efficientnet_tf.trained_model import from_run, from_weights
+    from efficientnet_tf.runs.trained_model import from_run, from_weights
 
     found: list[tuple[str, Any]] = []
     for model_dir in _MODEL_DIR.value:
@@ -61,7 +61,7 @@ def pictures(paths: list[str]) -> tuple[dict[str, Any], list[str]]:
     import tensorflow as tf
 
     from efficientnet_tf.data.broken import plain_message
-    from efficientnet_tf.data.decoding import decode
+    from efficientnet_tf.data.images.decoding import decode
 
     good, bad = {}, []
     for path in paths:
@@ -82,10 +82,10 @@ def draw(label: str, trained: Any, images: dict[str, Any], folder: Path) -> list
     import tensorflow as tf
     from PIL import Image
 
-    from efficientnet_tf.cam import ActivationMapper, class_number
-    from efficientnet_tf.cam_figure import fitted, overlay
-    from efficientnet_tf.data.decoding import decode
-    from efficientnet_tf.data.inventory import read_class_names
+    from efficientnet_tf.data.images.decoding import decode
+    from efficientnet_tf.data.prepare.inventory import read_class_names
+    from efficientnet_tf.inference.cam import ActivationMapper, class_number
+    from efficientnet_tf.inference.cam_figure import fitted, overlay
 
     names = read_class_names(_CLASS_NAMES.value) if _CLASS_NAMES.value else trained.class_names
     number = class_number(_CLASS.value, names, trained.model.output_shape[-1])
@@ -137,8 +137,8 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         raise UsageError(f'--output_dir: "{folder}" cannot be made: {error.strerror}.') from error
     start_tensorflow()
-    from efficientnet_tf.cam_figure import sheet
-    from efficientnet_tf.checkpoint import write_json
+    from efficientnet_tf.inference.cam_figure import sheet
+    from efficientnet_tf.storage.files import write_json
 
     images, bad = pictures(paths)
     found = models()

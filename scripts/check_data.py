@@ -10,8 +10,8 @@ import sys
 from absl import app, flags
 
 from efficientnet_tf.errors import RunError
-from efficientnet_tf.exit_codes import exit_code
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
+from efficientnet_tf.terminal.exit_codes import exit_code
 
 _SOURCE = flags.DEFINE_string("source", "digits", "as config.data.source: folder:PATH, tfds:NAME")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "where the source's files are, if it needs that")
@@ -24,9 +24,9 @@ _NUM_CLASSES = flags.DEFINE_integer("num_classes", 0, "if no manifest says so; 0
 def run() -> list[str]:
     """Prints the table and the warnings; what is broken."""
     start_tensorflow()
-    from efficientnet_tf.data import manifest
-    from efficientnet_tf.data.scan import scan, table, warnings
-    from efficientnet_tf.data.sources import load_source
+    from efficientnet_tf.data.prepare.scan import scan, table, warnings
+    from efficientnet_tf.data.sources import manifest
+    from efficientnet_tf.data.sources.by_name import load_source
 
     source = load_source(_SOURCE.value, _DATA_DIR.value, num_classes=_NUM_CLASSES.value)
     there = [split for split in manifest.PREFIXES if source.num_examples.get(split)]

@@ -13,8 +13,8 @@ from pathlib import Path
 from absl import app, flags
 
 from efficientnet_tf.errors import RunError
-from efficientnet_tf.exit_codes import exit_code
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
+from efficientnet_tf.terminal.exit_codes import exit_code
 
 _OUTPUT = flags.DEFINE_string("output", None, "an HTML file to write")
 

@@ -26,11 +26,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from efficientnet_tf import repeats
 from efficientnet_tf.errors import UsageError, nearest
-from efficientnet_tf.exit_codes import asks_for_help, exit_code
-from efficientnet_tf.repeats import Run
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
+from efficientnet_tf.runs import repeats
+from efficientnet_tf.runs.repeats import Run
+from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
 
 _ROOT = Path(__file__).resolve().parent.parent
 _CONFIG = f"--config={_ROOT}/configs/digits.py"
@@ -74,7 +74,7 @@ def draw_digits(folder: Path) -> None:
     import numpy as np
     from scipy import ndimage  # scikit-learn, which has the digits, needs it too
 
-    from efficientnet_tf.data.in_memory import digits_source
+    from efficientnet_tf.data.sources.in_memory import digits_source
 
     chance = np.random.RandomState(0)
     images, labels = (tensor.numpy() for tensor in digits_source().arrays["test"])
@@ -145,8 +145,8 @@ def random_features(path: Path) -> None:
     import keras
     import numpy as np
 
-    from efficientnet_tf.data.in_memory import digits_source
-    from efficientnet_tf.data.preprocessing import Preprocessing
+    from efficientnet_tf.data.images.preprocessing import Preprocessing
+    from efficientnet_tf.data.sources.in_memory import digits_source
     from efficientnet_tf.importers.convert import Import, convert
 
     keras.utils.set_random_seed(1000)

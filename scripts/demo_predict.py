@@ -9,8 +9,8 @@ from pathlib import Path
 
 from absl import app, flags
 
-from efficientnet_tf.exit_codes import exit_code
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
+from efficientnet_tf.terminal.exit_codes import exit_code
 
 _SAVED_MODEL = flags.DEFINE_string("saved_model", "runs/demo/export", "an export of main.py")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/demo/images", "where the PNG files go")
@@ -20,8 +20,8 @@ def predict_digits(saved_model: str, output_dir: str) -> None:
     """Prints one line per digit: the file, what it shows and the best answers."""
     import tensorflow as tf
 
-    from efficientnet_tf.data.sources import load_source
-    from efficientnet_tf.predict import Predictor
+    from efficientnet_tf.data.sources.by_name import load_source
+    from efficientnet_tf.inference.predict import Predictor
 
     Path(output_dir).mkdir(parents=True, exist_ok=True)
     shown = {}

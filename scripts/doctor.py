@@ -30,20 +30,20 @@ def examine(argv: list[str]) -> Iterator[Finding]:
     if not there.tensorflows or packages.known_bad(there, only_aborting=True):
         return
     try:
-        from efficientnet_tf import cli
+        from efficientnet_tf.commands import cli
     except ImportError as error:
         yield bad("packages", str(error), "pip install . (on a TPU machine: --no-deps)")
         return
     values, config = cli.parse([argument for argument in argv if argument != _QUICK])
     chips.spare_metadata_lookups()
-    from efficientnet_tf.startup import start_tensorflow
+    from efficientnet_tf.machine.startup import start_tensorflow
 
     start_tensorflow()
-    from efficientnet_tf import doctor
+    from efficientnet_tf.doctor import checks
 
     model_dir = values.model_dir or cli.default_model_dir(values, config)
     where = (values.tpu, values.tpu_zone, values.tpu_project)
-    yield from doctor.examine(config, model_dir, *where, quick=_QUICK in argv)
+    yield from checks.examine(config, model_dir, *where, quick=_QUICK in argv)
 
 
 def main(argv: list[str]) -> int:

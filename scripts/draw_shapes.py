@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.exit_codes import exit_code
 from efficientnet_tf.search import drawn_shapes
+from efficientnet_tf.terminal.exit_codes import exit_code
 
 # (split, pictures, meaning)
 _COUNTS = (

@@ -18,12 +18,12 @@ import sys
 
 from absl import flags
 
-from efficientnet_tf import model_flags
+from efficientnet_tf.commands import model_flags
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.exit_codes import asks_for_help, exit_code
-from efficientnet_tf.export_options import DTYPES, ExportOptions, parse_formats
-from efficientnet_tf.image_list import image_paths
-from efficientnet_tf.startup import start_tensorflow, stderr_held_back
+from efficientnet_tf.export.options import DTYPES, ExportOptions, parse_formats
+from efficientnet_tf.inference.image_list import image_paths
+from efficientnet_tf.machine.startup import start_tensorflow, stderr_held_back
+from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
 
 _FORMATS = flags.DEFINE_string("export_formats", "saved_model", "what to write")
 _EXPORT_DIR = flags.DEFINE_string(
@@ -69,7 +69,7 @@ def run(arguments: list[str]) -> None:
     )
     paths = image_paths(arguments, sys.stdin)
     start_tensorflow()
-    from efficientnet_tf import export, export_formats
+    from efficientnet_tf.export import formats, saved_model
 
     output = _EXPORT_DIR.value
     if output is None:
@@ -78,14 +78,14 @@ def run(arguments: list[str]) -> None:
             f"{run_dir}/export" if run_dir else f"{weights.removesuffix('.safetensors')}.export"
         )
     if "saved_model" in options.formats:
-        export.check_directory(output)
+        saved_model.check_directory(output)
     trained = model_flags.trained()
-    images = read_images(paths[: options.images + export_formats.CALIBRATION_IMAGES])
-    export_formats.write(
+    images = read_images(paths[: options.images + formats.CALIBRATION_IMAGES])
+    formats.write(
         trained.model,
         output,
         trained.preprocessing,
-        export_formats.make_sample(
+        formats.make_sample(
             trained.model,
             trained.preprocessing,
             images[: options.images],

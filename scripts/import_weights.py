@@ -14,8 +14,8 @@ import sys
 from absl import app, flags
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.exit_codes import exit_code
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
+from efficientnet_tf.terminal.exit_codes import exit_code
 
 _MODEL = flags.DEFINE_string("model", None, "one of main.py --list_models; default: recognised")
 _FROM = flags.DEFINE_string("from", None, "a file, a folder, or the prefix of a TF1 checkpoint")

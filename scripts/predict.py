@@ -24,11 +24,11 @@ from typing import Any
 
 from absl import flags
 
-from efficientnet_tf import imagenet_submission, model_flags
+from efficientnet_tf.commands import model_flags
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.exit_codes import asks_for_help, exit_code
-from efficientnet_tf.image_list import image_paths
-from efficientnet_tf.prediction_table import (
+from efficientnet_tf.evaluation import imagenet_submission
+from efficientnet_tf.inference.image_list import image_paths
+from efficientnet_tf.inference.prediction_table import (
     Outcome,
     Unusable,
     best,
@@ -37,7 +37,8 @@ from efficientnet_tf.prediction_table import (
     shown_path,
     write_table,
 )
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
+from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
 
 _SAVED_MODEL = flags.DEFINE_string("saved_model", None, "an export of main.py")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "images at once", lower_bound=1)
@@ -59,7 +60,7 @@ def check_flags() -> None:
 
 def classifier() -> Any:
     """The model of the flags."""
-    from efficientnet_tf.predict import Classifier
+    from efficientnet_tf.inference.predict import Classifier
 
     names = model_flags.class_names()
     if _SAVED_MODEL.value:
@@ -78,7 +79,7 @@ def line(outcome: Outcome) -> str:
 
 def predict_all(model: Any, paths: list[str]) -> tuple[list[Outcome], bool]:
     """The outcomes, and whether all images had their turn: Ctrl-C keeps what is there."""
-    from efficientnet_tf.data.progress import progress_bar
+    from efficientnet_tf.terminal.progress import progress_bar
     from efficientnet_tf.training.loop import stop_on_signal
 
     outcomes: list[Outcome] = []

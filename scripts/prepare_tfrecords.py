@@ -12,8 +12,8 @@ import sys
 from absl import app, flags
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.exit_codes import exit_code
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
+from efficientnet_tf.terminal.exit_codes import exit_code
 
 _SOURCE = flags.DEFINE_string("source", "digits", "as config.data.source: folder:PATH, tfds:NAME")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "where the source's files are, if it needs that")
@@ -41,10 +41,10 @@ def run() -> None:
     if not _OUTPUT_DIR.value:
         raise UsageError("--output_dir must be a folder or gs://bucket/folder, got nothing.")
     start_tensorflow()
-    from efficientnet_tf.data.encoded import StreamOptions
-    from efficientnet_tf.data.inventory import read_class_names, write_manifest
-    from efficientnet_tf.data.prepare import prepare
-    from efficientnet_tf.data.sources import load_source
+    from efficientnet_tf.data.prepare.conversion import prepare
+    from efficientnet_tf.data.prepare.encoded import StreamOptions
+    from efficientnet_tf.data.prepare.inventory import read_class_names, write_manifest
+    from efficientnet_tf.data.sources.by_name import load_source
 
     if _MANIFEST_ONLY.value:
         names = read_class_names(_CLASS_NAMES.value) if _CLASS_NAMES.value else None

@@ -15,9 +15,9 @@ from typing import Any
 from absl import app, flags
 
 from efficientnet_tf.errors import RunError, UsageError, nearest
-from efficientnet_tf.exit_codes import exit_code
+from efficientnet_tf.machine.startup import start_tensorflow
 from efficientnet_tf.models.networks import find_network
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.terminal.exit_codes import exit_code
 
 # Python looks for modules in this folder first; `import profile`, as cProfile does it, means the
 # standard library's, for this script and for those beside it.
@@ -90,7 +90,7 @@ def _model() -> Any:
         return _saved_model(FLAGS.saved)
     if FLAGS.model.startswith(_KERAS):
         return _keras_model(FLAGS.model.removeprefix(_KERAS))
-    from efficientnet_tf.models.registry import create_model
+    from efficientnet_tf.zoo import create_model
 
     return create_model(FLAGS.model, resolution=FLAGS.resolution, classes=FLAGS.classes)
 
@@ -99,8 +99,8 @@ def run() -> None:
     """Builds or loads the model, prints its sums and, if asked for, its layers."""
     _check()
     start_tensorflow()
-    from efficientnet_tf.models.profile import profile
-    from efficientnet_tf.models.profile_table import layers_text, totals_text, write_csv
+    from efficientnet_tf.models.profile.measure import profile
+    from efficientnet_tf.models.profile.table import layers_text, totals_text, write_csv
 
     model = _model()
     inputs = getattr(model, "inputs", None)

@@ -13,9 +13,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from efficientnet_tf import repeats
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.exit_codes import asks_for_help, exit_code
+from efficientnet_tf.runs import repeats
+from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
 
 _OWN = ("seeds", "folds", "model_dir")
 _EACH = {"seeds": ("config.train.seed",), "folds": ("config.data.folds", "config.data.fold")}

@@ -13,8 +13,8 @@ import sys
 from absl import app, flags
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.exit_codes import exit_code
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
+from efficientnet_tf.terminal.exit_codes import exit_code
 
 _MODEL_DIR = flags.DEFINE_string("model_dir", None, "of a run of main.py")
 _PICTURES = flags.DEFINE_boolean("pictures", True, "read data and checkpoint, and show images")

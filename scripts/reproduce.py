@@ -16,9 +16,9 @@ import sys
 from absl import app, flags
 
 from efficientnet_tf.errors import RunError
-from efficientnet_tf.exit_codes import exit_code
+from efficientnet_tf.machine.startup import start_tensorflow
 from efficientnet_tf.reproduce.products import BUILDS_KERAS, chosen, reproduce
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.terminal.exit_codes import exit_code
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/reproduce", "where the files are written")
 _RESULTS = flags.DEFINE_multi_string("results", [], "JSON lines of runs of ours; may be repeated")

@@ -16,7 +16,6 @@ import sys
 from absl import flags
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.exit_codes import asks_for_help, exit_code
 from efficientnet_tf.models import scale_table
 from efficientnet_tf.models.compound import (
     Coefficients,
@@ -29,6 +28,7 @@ from efficientnet_tf.models.compound import (
 )
 from efficientnet_tf.models.networks import find_network
 from efficientnet_tf.models.staged import ScalableNetwork
+from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
 
 _NETWORK = flags.DEFINE_string("network", "efficientnet-b0", "baseline: a name or file.py:NAME")
 _PHI = flags.DEFINE_float("phi", None, "compound coefficient; negative: smaller than the baseline")
@@ -100,7 +100,7 @@ def go_on(network: ScalableNetwork, scaled: Scaled, rest: list[str]) -> int:
     if _SAVE.value is not None:
         if not _SAVE.value.endswith(".keras"):
             raise UsageError(f"--save_model must end in .keras, received {_SAVE.value}.")
-        from efficientnet_tf.startup import start_tensorflow
+        from efficientnet_tf.machine.startup import start_tensorflow
 
         start_tensorflow()
         classes = network.classes if _CLASSES.value is None else _CLASSES.value
@@ -113,7 +113,7 @@ def go_on(network: ScalableNetwork, scaled: Scaled, rest: list[str]) -> int:
             "efficientnet_tf.models.layers)"
         )
     if _TRAIN.value:
-        from efficientnet_tf import cli
+        from efficientnet_tf.commands import cli
 
         fields = model_fields(network, scaled)
         overrides = [f"--config.model.{name}={value}" for name, value in fields.items()]

@@ -19,10 +19,9 @@ from typing import Any
 
 from absl import flags
 
-from efficientnet_tf import cli
 from efficientnet_tf import config as config_lib
+from efficientnet_tf.commands import cli
 from efficientnet_tf.errors import UsageError, nearest
-from efficientnet_tf.exit_codes import exit_code
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.variants import VARIANTS
 from efficientnet_tf.search import architecture_search, pareto
@@ -30,6 +29,7 @@ from efficientnet_tf.search.objective import PAPER_EXPONENT, PAPER_TARGET, Objec
 from efficientnet_tf.search.proxy import Device, Proxy
 from efficientnet_tf.search.searchers import SEARCHERS, make_searcher
 from efficientnet_tf.search.space import Space
+from efficientnet_tf.terminal.exit_codes import exit_code
 
 # (flag, default, meaning)
 _FLAGS: tuple[tuple[str, Any, str], ...] = (

@@ -13,13 +13,13 @@ scaling.png and scaling.svg. Exit code 0: done; 1: failed on the way; 2: wrong u
 import sys
 from collections.abc import Sequence
 
-from efficientnet_tf import cli
-from efficientnet_tf.exit_codes import exit_code
+from efficientnet_tf.commands import cli
 from efficientnet_tf.search import grid as grid_lib
 from efficientnet_tf.search import scaling_figure, scaling_flags, scaling_results, scaling_search
 from efficientnet_tf.search.pareto import check_matplotlib
 from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.scaling_baseline import Baseline
+from efficientnet_tf.terminal.exit_codes import exit_code
 
 _FLAGS: scaling_flags.Flags = (
     ("output_dir", "runs/search_scaling", "where everything is written and resumed from"),

@@ -17,7 +17,7 @@ from pathlib import Path
 from absl import flags
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.image_list import image_paths
+from efficientnet_tf.inference.image_list import image_paths
 
 
 def body(paths: list[str]) -> str:

@@ -17,7 +17,7 @@ from absl import app, flags
 from PIL import Image, ImageDraw
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
 
 _IMAGE = flags.DEFINE_string("image", None, "an image file; default: a photo of scikit-learn")
 _OUT = flags.DEFINE_string("out", ".", "directory of the PNG files")
@@ -31,7 +31,7 @@ def photo() -> np.ndarray:
     """The image of --image, or scikit-learn's, cropped and resized."""
     from sklearn.datasets import load_sample_image
 
-    from efficientnet_tf.data.preprocessing import Preprocessing
+    from efficientnet_tf.data.images.preprocessing import Preprocessing
 
     image: Any = load_sample_image("china.jpg")
     if _IMAGE.value:
@@ -45,7 +45,7 @@ def photo() -> np.ndarray:
 
 
 def operations(image: np.ndarray) -> list[list[Cell]]:
-    from efficientnet_tf.data.autoaugment import LEVELS, OPS, RANDAUGMENT_LEVELS
+    from efficientnet_tf.data.augment.autoaugment import LEVELS, OPS, RANDAUGMENT_LEVELS
 
     columns = [(LEVELS, level) for level in (0, 1, 3, 5, 7, 9, 10)]
     columns += [(RANDAUGMENT_LEVELS, level) for level in (17, 28)]
@@ -62,7 +62,7 @@ def operations(image: np.ndarray) -> list[list[Cell]]:
 
 
 def sub_policies(image: np.ndarray) -> list[list[Cell]]:
-    from efficientnet_tf.data.autoaugment import POLICY_V0, autoaugment
+    from efficientnet_tf.data.augment.autoaugment import POLICY_V0, autoaugment
 
     cells: list[Cell] = []
     for number, steps in enumerate(POLICY_V0, start=1):

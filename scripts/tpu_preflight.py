@@ -17,11 +17,11 @@ from typing import Any
 
 from absl import flags
 
-from efficientnet_tf import cli
 from efficientnet_tf import config as config_lib
+from efficientnet_tf.commands import cli
 from efficientnet_tf.errors import RunError, UsageError, nearest
-from efficientnet_tf.exit_codes import exit_code
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
+from efficientnet_tf.terminal.exit_codes import exit_code
 from efficientnet_tf.tpu.targets import TARGETS, Target, target
 
 # (flag, default, meaning)
@@ -106,7 +106,7 @@ def chosen(values: flags.FlagValues, name: str, known: Sequence[str]) -> list[st
 
 def run_all(values: flags.FlagValues, targets: list[Target], rest: list[str]) -> None:
     """A process for each model and number of devices: TensorFlow can be patched only once."""
-    from efficientnet_tf.models.registry import list_models
+    from efficientnet_tf.zoo import list_models
 
     models = chosen(values, "models", [model.name for model in list_models()])
     groups: dict[int, list[str]] = {}

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from two_blocks import TWO_BLOCKS
 
-from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.training.state import TrainState
+from efficientnet_tf.zoo import create_model
 
 # TensorFlow sets it as it is imported; the commands that tests start are to choose their own.
 os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)

@@ -22,7 +22,7 @@ from efficientnet_tf.config import (
     finish,
     to_dict,
 )
-from efficientnet_tf.data.preprocessing import (
+from efficientnet_tf.data.images.preprocessing import (
     EVAL_CROPS,
     INTERPOLATIONS,
     TRAIN_CROPS,

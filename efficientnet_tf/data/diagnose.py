@@ -6,8 +6,8 @@ from typing import Any
 import tensorflow as tf
 
 from efficientnet_tf.data.broken import map_or, plain_message
-from efficientnet_tf.data.preprocessing import decode
-from efficientnet_tf.data.source import Source
+from efficientnet_tf.data.images.preprocessing import decode
+from efficientnet_tf.data.sources.source import Source
 from efficientnet_tf.errors import RunError
 
 

@@ -30,9 +30,9 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from efficientnet_tf.data.broken import BadExamples
-from efficientnet_tf.data.in_memory import ArraySource
-from efficientnet_tf.data.preprocessing import Preprocessing, to_uint8
-from efficientnet_tf.data.source import SHUFFLE_BUFFER, Source
+from efficientnet_tf.data.images.preprocessing import Preprocessing, to_uint8
+from efficientnet_tf.data.sources.in_memory import ArraySource
+from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Source
 from efficientnet_tf.data.unusable import items, mask_unusable, replace_unusable
 from efficientnet_tf.errors import UsageError
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from efficientnet_tf.data.broken import BadExamples, map_or
 from efficientnet_tf.data.diagnose import fault
-from efficientnet_tf.data.preprocessing import Preprocessing
+from efficientnet_tf.data.images.preprocessing import Preprocessing
 
 
 def items(

@@ -22,7 +22,7 @@ from efficientnet_tf.importers.input_contract import (
 from efficientnet_tf.importers.merge import Receipt
 from efficientnet_tf.importers.weights_file import WeightsInfo
 from efficientnet_tf.importers.weights_source import WeightsSource, checksum, merge_source
-from efficientnet_tf.models.registry import create_model
+from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.variants import VARIANTS, Variant, find_variant
 
 TOP = 5
@@ -89,9 +89,8 @@ def convert(wanted: Import) -> Imported:
     variant = _variant(wanted, source)
     classes = _classes(wanted, source)
     keras.utils.set_random_seed(wanted.seed)
-    model = create_model(
-        variant.name, classes=classes, classifier_activation=None, **wanted.coefficients
-    )
+    network = configured(variant.name, **wanted.coefficients)
+    model = network.build(classes=classes, classifier_activation=None)
     receipt = merge_source(model, source, wanted.new_head)
     contract = _contract(wanted, source, variant)
     apply_contract(model, contract)
@@ -170,7 +169,7 @@ def top_answers(model: Any, info: WeightsInfo, image: str) -> tuple[tuple[int, s
     """
     import tensorflow as tf
 
-    from efficientnet_tf.data.preprocessing import Preprocessing
+    from efficientnet_tf.data.images.preprocessing import Preprocessing
 
     contract = info.contract
     preprocessing = Preprocessing(

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import UsageError, first_line
 from efficientnet_tf.importers.input_contract import (
     InputContract,
     at_resolution,
@@ -139,7 +139,7 @@ def _read(path: str, action: Callable[[], Any]) -> Any:
     try:
         return action()
     except (tf.errors.OpError, ValueError, IndexError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UsageError(
             f'checkpoint_path: "{path}" cannot be read: {reason}. Copy all its files again.'
         ) from error

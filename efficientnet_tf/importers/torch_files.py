@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import UsageError, first_line
 from efficientnet_tf.importers.weights_source import check_file, reading
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
@@ -119,7 +119,7 @@ def _pickled(path: str, settings: dict[str, Any], use_ema: bool) -> TorchFile:
         with torch.serialization.safe_globals([argparse.Namespace]):
             stored = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling and torch raise many kinds
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        reason = first_line(error)
         raise UsageError(
             f'--from: "{path}" cannot be read as tensors alone: {reason[:200]} It is damaged, no '
             "file of PyTorch, or holds a whole model, which is never loaded as it can run code: "

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import UsageError, first_line
 from efficientnet_tf.importers.input_contract import InputContract
 from efficientnet_tf.importers.merge import Receipt, merge
 from efficientnet_tf.models.variants import Variant
@@ -117,5 +117,5 @@ def reading(path: str, *errors: type[Exception]) -> Iterator[None]:
     except UsageError:
         raise
     except errors as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        reason = first_line(error).rstrip(".")
         raise UsageError(f'--from: "{path}" cannot be read: {reason}. Copy it again.') from error

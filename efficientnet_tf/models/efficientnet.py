@@ -1,4 +1,4 @@
-"""The network: stem, blocks, head, and constructors in the manner of keras.applications.
+"""The network of the family as a Keras model: stem, blocks and head.
 
 Layer names: `stem_conv`, `stem_bn`, `block2a_expand_conv`, `block2a_expand_bn`,
 `block2a_dwconv`, `block2a_bn`, `block2a_se`, `block2a_project_conv`, `block2a_project_bn`,
@@ -15,14 +15,13 @@ BN epsilon 1e-3 and momentum 0.99 are stated, not inherited.
 """
 
 import itertools
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.models.architecture import Architecture, Block, convolutions, make_architecture
+from efficientnet_tf.models.architecture import Architecture, Block, convolutions
 from efficientnet_tf.models.initializers import dense_initializer, draw_ahead
 from efficientnet_tf.models.layers import (
     BatchNormalization,
@@ -33,7 +32,6 @@ from efficientnet_tf.models.layers import (
     SqueezeExcitation,
     StochasticDepth,
 )
-from efficientnet_tf.models.variants import find_variant
 
 
 class _Builder:
@@ -140,20 +138,12 @@ def _body(x: Any, architecture: Architecture, builder: _Builder) -> Any:
     return _endpoint(x, "features", builder.dtype)
 
 
-def check_arguments(classes: Any, pooling: Any, weights: Any) -> None:
+def check_arguments(classes: Any, pooling: Any) -> None:
     """Raises a UsageError for what `create_model` does not take, before anything is built."""
     if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
         raise UsageError(f"classes must be a whole number of at least 1, received {classes!r}.")
     if pooling not in (None, "avg", "max"):
         raise UsageError(f'pooling must be None, "avg" or "max", received {pooling!r}.')
-    files = (".safetensors", ".weights.h5")
-    if weights not in (None, "imagenet") and not str(weights).endswith(files):
-        raise UsageError(
-            'weights must be None, "imagenet" (those that keras.applications fetches), the path of '
-            "a .safetensors file of scripts/import_weights.py, or of a .weights.h5 file saved from "
-            f"this model, received {weights!r}. Official TF1 checkpoints, files of Keras and of "
-            "timm are imported by scripts/import_weights.py."
-        )
 
 
 def image_input(
@@ -182,7 +172,6 @@ def build(
     *,
     classes: int,
     include_top: bool = True,
-    weights: str | None = None,
     input_tensor: Any = None,
     input_shape: Sequence[int | None] | None = None,
     pooling: str | None = None,
@@ -191,7 +180,7 @@ def build(
     name: str | None = None,
 ) -> keras.Model:
     """Builds the Keras model of an architecture; see `create_model` for the arguments."""
-    check_arguments(classes, pooling, weights)
+    check_arguments(classes, pooling)
     inputs = image_input(input_tensor, input_shape, architecture.resolution)
     builder = _Builder(architecture, dtype)
     x = ImageNormalization(architecture.mean, architecture.std, name="normalization")(inputs)
@@ -203,14 +192,12 @@ def build(
         x,
         classes=classes,
         include_top=include_top,
-        weights=weights,
         input_tensor=input_tensor,
         pooling=pooling,
         classifier_activation=classifier_activation,
         dropout_rate=architecture.dropout_rate,
         dtype=dtype,
         name=name or architecture.name,
-        known_as=architecture.name,
     )
 
 
@@ -220,21 +207,14 @@ def classifier(
     *,
     classes: int,
     include_top: bool,
-    weights: str | None,
     input_tensor: Any,
     pooling: str | None,
     classifier_activation: str | None,
     dropout_rate: float,
     dtype: Any,
     name: str,
-    known_as: str,
 ) -> keras.Model:
-    """The model that ends in the map x: pooling, dropout and classifier, and stored weights.
-
-    Args:
-        name: of the Keras model.
-        known_as: name of the network, as stored weights know it.
-    """
+    """The model that ends in the map x: pooling, dropout and classifier."""
     if include_top or pooling == "avg":
         x = keras.layers.GlobalAveragePooling2D(dtype=dtype, name="pooled_features")(x)
     elif pooling == "max":
@@ -254,34 +234,7 @@ def classifier(
     if input_tensor is not None:
         sources = keras.utils.get_source_inputs(input_tensor)
         inputs = sources[0] if len(sources) == 1 else sources  # a list would warn at every call
-    model = keras.Model(inputs, x, name=name)
-    if weights is not None:
-        _load(model, weights, known_as)
-    return model
-
-
-def _load(model: keras.Model, weights: str, known_as: str) -> None:
-    # Later: most models are built without weights.
-    if weights == "imagenet":
-        from efficientnet_tf.importers import imagenet
-
-        imagenet.load(model, known_as)
-        return
-    if str(weights).endswith(".safetensors"):
-        from efficientnet_tf.importers import weights_file
-
-        weights_file.load_into(model, weights, name=known_as)
-        return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Keras warns of what it then raises
-            model.load_weights(weights)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(
-            f'weights: "{weights}" cannot be loaded into {model.name}: {reason[:200]} '
-            "Give a file saved with model.save_weights of the same network."
-        ) from error
+    return keras.Model(inputs, x, name=name)
 
 
 def endpoints(model: keras.Model) -> dict[str, Any]:
@@ -332,71 +285,3 @@ def segments(model: keras.Model) -> list[keras.Model]:
         )
     cuts = [model.input, *blocks, model.output]
     return [keras.Model(first, last) for first, last in itertools.pairwise(cuts)]
-
-
-def _constructor(name: str, function_name: str) -> Any:
-    variant = find_variant(name)
-
-    def construct(
-        include_top: bool = True,
-        weights: str | None = None,
-        input_tensor: Any = None,
-        input_shape: Sequence[int | None] | None = None,
-        pooling: str | None = None,
-        classes: int = variant.classes,
-        classifier_activation: str | None = "softmax",
-        name: str = variant.name,
-    ) -> keras.Model:
-        return build(
-            make_architecture(variant.name),
-            classes=classes,
-            include_top=include_top,
-            weights=weights,
-            input_tensor=input_tensor,
-            input_shape=input_shape,
-            pooling=pooling,
-            classifier_activation=classifier_activation,
-            name=name,
-        )
-
-    construct.__name__ = construct.__qualname__ = function_name
-    construct.__doc__ = f"""{function_name}, made like a model of keras.applications.
-
-    Images are [batch, height, width, 3] with values 0..255, float or uint8; the model normalises
-    them itself. Published input size: {variant.resolution} x {variant.resolution}.
-
-    Args:
-        include_top: whether pooling, dropout and classifier follow the last convolution.
-        weights: None for random weights, "imagenet", or the path of a `.safetensors` file of
-            scripts/import_weights.py or of a `.weights.h5` file.
-        input_tensor: Keras tensor to use as image input.
-        input_shape: (height, width, 3); either side may be None.
-        pooling: without top: None for the feature map, "avg" or "max" for a vector.
-        classes: outputs of the classifier.
-        classifier_activation: "softmax", or None for logits.
-        name: of the model.
-
-    Returns:
-        A functional keras.Model.
-    """
-    return construct
-
-
-EfficientNetB0 = _constructor("efficientnet-b0", "EfficientNetB0")
-EfficientNetB1 = _constructor("efficientnet-b1", "EfficientNetB1")
-EfficientNetB2 = _constructor("efficientnet-b2", "EfficientNetB2")
-EfficientNetB3 = _constructor("efficientnet-b3", "EfficientNetB3")
-EfficientNetB4 = _constructor("efficientnet-b4", "EfficientNetB4")
-EfficientNetB5 = _constructor("efficientnet-b5", "EfficientNetB5")
-EfficientNetB6 = _constructor("efficientnet-b6", "EfficientNetB6")
-EfficientNetB7 = _constructor("efficientnet-b7", "EfficientNetB7")
-EfficientNetB8 = _constructor("efficientnet-b8", "EfficientNetB8")
-EfficientNetL2 = _constructor("efficientnet-l2", "EfficientNetL2")
-EfficientNetLite0 = _constructor("efficientnet-lite0", "EfficientNetLite0")
-EfficientNetLite1 = _constructor("efficientnet-lite1", "EfficientNetLite1")
-EfficientNetLite2 = _constructor("efficientnet-lite2", "EfficientNetLite2")
-EfficientNetLite3 = _constructor("efficientnet-lite3", "EfficientNetLite3")
-EfficientNetLite4 = _constructor("efficientnet-lite4", "EfficientNetLite4")
-EfficientNetEdgeTPUS = _constructor("efficientnet-edgetpu-S", "EfficientNetEdgeTPUS")
-EfficientNetEdgeTPUM = _constructor("efficientnet-edgetpu-M", "EfficientNetEdgeTPUM")
-EfficientNetEdgeTPUL = _constructor("efficientnet-edgetpu-L", "EfficientNetEdgeTPUL")

@@ -119,10 +119,8 @@ def build(
     mean: Sequence[float],
     std: Sequence[float],
     dropout_rate: float,
-    known_as: str,
     classes: int,
     include_top: bool = True,
-    weights: str | None = None,
     input_tensor: Any = None,
     input_shape: Sequence[int | None] | None = None,
     pooling: str | None = None,
@@ -137,9 +135,8 @@ def build(
         operations: what it makes, as a `Tally` counted it.
         mean, std: of the input normalisation.
         dropout_rate: before the classifier.
-        known_as: name of the network, as stored weights know it.
     """
-    check_arguments(classes, pooling, weights)
+    check_arguments(classes, pooling)
     inputs = image_input(input_tensor, input_shape, resolution)
     shapes = {each.name: each.kernel_shape for each in operations if each.kind != "norm"}
     for each in operations:  # SE keeps its two products as 1x1 convolutions
@@ -160,12 +157,10 @@ def build(
         x,
         classes=classes,
         include_top=include_top,
-        weights=weights,
         input_tensor=input_tensor,
         pooling=pooling,
         classifier_activation=classifier_activation,
         dropout_rate=dropout_rate,
         dtype=dtype,
         name=name,
-        known_as=known_as,
     )

@@ -232,7 +232,6 @@ class ScaledStages:
             std=self.baseline.std,
             dropout_rate=self.baseline.dropout_rate,
             name=name or self.name,
-            known_as=self.name,
             **arguments,
         )
 

@@ -10,12 +10,12 @@ from markupsafe import Markup
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.evaluation.scores import confusion_matrix
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.report import charts
 from efficientnet_tf.report.charts import Curve
 from efficientnet_tf.report.paper import paper_row
 from efficientnet_tf.report.run_files import RunFiles, is_number
-from efficientnet_tf.scores import confusion_matrix
 
 MOST_ROWS = 30  # of the table of classes
 _PARTS = (

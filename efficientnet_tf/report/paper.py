@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from efficientnet_tf.reproduce.published import TABLE2, TABLE5
-from efficientnet_tf.reproduce.transfer_sets import transfer_set
+from efficientnet_tf.paper.published import TABLE2, TABLE5
+from efficientnet_tf.paper.transfer_sets import transfer_set
 
 _SCALING = ("width_coefficient", "depth_coefficient", "resolution", "blocks_args")
 

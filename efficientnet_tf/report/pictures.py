@@ -13,16 +13,16 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from efficientnet_tf.cam import ActivationMapper
-from efficientnet_tf.cam_figure import overlay
-from efficientnet_tf.data.augmentation import parse_augment
+from efficientnet_tf.data.augment.augmentation import parse_augment
 from efficientnet_tf.data.broken import BadExamples
+from efficientnet_tf.data.images.preprocessing import Preprocessing
 from efficientnet_tf.data.pipeline import train_dataset
-from efficientnet_tf.data.preprocessing import Preprocessing
-from efficientnet_tf.data.source import Source
+from efficientnet_tf.data.sources.source import Source
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.predictions import Predictions
-from efficientnet_tf.trained_model import TrainedModel
+from efficientnet_tf.inference.cam import ActivationMapper
+from efficientnet_tf.inference.cam_figure import overlay
+from efficientnet_tf.runs.predictions import Predictions
+from efficientnet_tf.runs.trained_model import TrainedModel
 
 SIDE = 160  # pixels, of a picture in the page
 WORST, BEST, INPUTS = 12, 8, 12

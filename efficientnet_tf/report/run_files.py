@@ -16,9 +16,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from efficientnet_tf.checkpoint import read_json
-from efficientnet_tf.errors import UsageError
-from efficientnet_tf.predictions import Predictions, load
+from efficientnet_tf.errors import UsageError, first_line
+from efficientnet_tf.runs.predictions import Predictions, load
+from efficientnet_tf.storage.files import read_json
 
 _EVALUATION = re.compile(r"evaluation-([\w-]+)\.json")
 # Of the run's own data, in the order in which they matter; any other comes after them.
@@ -122,7 +122,7 @@ def read_run(model_dir: str) -> RunFiles:
         config = read_json(path)
         names = tf.io.gfile.listdir(model_dir)
     except (tf.errors.OpError, OSError) as error:
-        first = (str(error) or type(error).__name__).strip().splitlines()[0]
+        first = first_line(error)
         raise UsageError(f'--model_dir: "{model_dir}" cannot be read: {first}.') from error
     except UsageError:  # is a ValueError, too
         raise

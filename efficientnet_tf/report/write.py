@@ -7,13 +7,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from efficientnet_tf.checkpoint import write_bytes
-from efficientnet_tf.data.source import Source
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.errors import RunError, UsageError, first_line
+from efficientnet_tf.experiment.run_data import configured_source, training_source
 from efficientnet_tf.report import page, pictures
 from efficientnet_tf.report.run_files import OWN_SPLITS, RunFiles, read_run
-from efficientnet_tf.run_data import configured_source, training_source
-from efficientnet_tf.trained_model import from_run, stored_data_config
+from efficientnet_tf.runs.trained_model import from_run, stored_data_config
+from efficientnet_tf.storage.files import write_bytes
 
 NAME = "report.html"
 _SIZE = 224  # pixels, of a network that this version does not know
@@ -72,7 +72,7 @@ def write_report(
         write_bytes(path, page.render("report.html.jinja", **contents).encode())
     except (tf.errors.OpError, OSError) as error:
         raise RunError(
-            f'the report cannot be written to "{path}": {_first_line(error)}. Free space or give a '
+            f'the report cannot be written to "{path}": {first_line(error)}. Free space or give a '
             "folder that you may write to; scripts/report.py makes the report again."
         ) from error
     return path
@@ -86,7 +86,7 @@ def try_report(model_dir: str, source: Source | None = None, *, with_pictures: b
         return f"warning: no report: {error}"
     except Exception as error:  # a bug of the report; days of training must not end with it
         return (
-            f"warning: no report: {type(error).__name__}: {_first_line(error)}. The run itself is "
+            f"warning: no report: {type(error).__name__}: {first_line(error)}. The run itself is "
             f"complete; `python scripts/report.py --model_dir={model_dir}` shows the whole error."
         )
 
@@ -97,7 +97,7 @@ def _pictures(run: RunFiles, source: Source | None) -> dict[str, Any]:
         data = stored_data_config(run.config)
         source = source or configured_source(data, page.resolution(run.config) or _SIZE)
     except _EXPECTED as error:
-        sentence = f"No pictures: the data cannot be read. {_first_line(error)}"
+        sentence = f"No pictures: the data cannot be read. {first_line(error)}"
         return {"pictures_sentence": sentence, "inputs_sentence": sentence}
     names = source.class_names or tuple(str(number) for number in range(source.num_classes))
     found: dict[str, Any] = {}
@@ -111,7 +111,7 @@ def _or_sentence(make: Callable[[], Any]) -> tuple[str, Any]:
     try:
         return "", make()
     except _EXPECTED as error:
-        return f"No pictures: {_first_line(error)}", None
+        return f"No pictures: {first_line(error)}", None
 
 
 def _answers(run: RunFiles, source: Source, names: tuple[str, ...]) -> dict[str, Any]:
@@ -140,7 +140,3 @@ def _inputs(run: RunFiles, source: Source, names: tuple[str, ...]) -> list[pictu
     if size is None:
         raise UsageError("this version does not know the network.")
     return pictures.training_inputs(source, size, run.config, names)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0]

@@ -63,7 +63,7 @@ def of_keras(function: str, resolution: int) -> Counted:
     """A network of keras.applications with its 1000 classes."""
     import keras
 
-    from efficientnet_tf.models.profile import profile
+    from efficientnet_tf.models.profile.measure import profile
 
     build = getattr(keras.applications, function)
     found = profile(build(weights=None, input_shape=(resolution, resolution, 3)))

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from efficientnet_tf.models.compound import Coefficients, Factors, compound, scale
 from efficientnet_tf.models.networks import find_network
 from efficientnet_tf.models.operations import Counts
+from efficientnet_tf.paper.printed import Printed
+from efficientnet_tf.paper.published import TABLE2, TABLE7, NetworkRow
 from efficientnet_tf.reproduce import architectures
 from efficientnet_tf.reproduce.measured_curves import (
     KINDS,
@@ -26,8 +28,6 @@ from efficientnet_tf.reproduce.picture import (
     Point,
     Series,
 )
-from efficientnet_tf.reproduce.printed import Printed
-from efficientnet_tf.reproduce.published import TABLE2, TABLE7, NetworkRow
 from efficientnet_tf.reproduce.results import Measured
 
 MULTIPLY_ADDS = "Multiply-adds (billions)"

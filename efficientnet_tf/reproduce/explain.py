@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from efficientnet_tf.models.operations import count
+from efficientnet_tf.paper.printed import Printed
+from efficientnet_tf.paper.published import TABLE2, ScaledRow
 from efficientnet_tf.reproduce.hypotheses import (
     BASELINES,
     CLASSES,
@@ -14,8 +16,6 @@ from efficientnet_tf.reproduce.hypotheses import (
     nearest_pixel,
     row_multiply_adds,
 )
-from efficientnet_tf.reproduce.printed import Printed
-from efficientnet_tf.reproduce.published import TABLE2, ScaledRow
 from efficientnet_tf.reproduce.table import Column, Table, billions, percent
 
 TOLERANCE = 5.0  # percent

@@ -14,7 +14,7 @@ from efficientnet_tf.models.operations import Operation
 from efficientnet_tf.models.resnet import RESNET_50, RESNET_50_V15, pool
 from efficientnet_tf.models.scaling import round_filters, round_repeats
 from efficientnet_tf.models.staged import ScaledStages, StagedNetwork
-from efficientnet_tf.reproduce.published import ScaledRow
+from efficientnet_tf.paper.published import ScaledRow
 from efficientnet_tf.reproduce.staged_b0 import STAGED_B0
 
 BASELINES = {

@@ -5,9 +5,9 @@ Published and measured accuracies are never in one table.
 
 from collections.abc import Sequence
 
+from efficientnet_tf.paper.published import TABLE3, TABLE7, ScaledRow
 from efficientnet_tf.reproduce import explain
 from efficientnet_tf.reproduce.hypotheses import BASELINES, HYPOTHESES, OURS, nearest_pixel
-from efficientnet_tf.reproduce.published import TABLE3, TABLE7, ScaledRow
 from efficientnet_tf.reproduce.results import Measured, measured_table
 from efficientnet_tf.reproduce.table import (
     Column,

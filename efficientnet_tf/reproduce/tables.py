@@ -12,6 +12,8 @@ from efficientnet_tf.models.operations import count
 from efficientnet_tf.models.resnet import RESNET_50_V15
 from efficientnet_tf.models.staged import ScaledStages
 from efficientnet_tf.models.variants import VARIANTS
+from efficientnet_tf.paper.printed import Printed
+from efficientnet_tf.paper.published import TABLE1, TABLE2, NetworkRow
 from efficientnet_tf.reproduce import architectures, explain
 from efficientnet_tf.reproduce.hypotheses import (
     CLASSES,
@@ -22,8 +24,6 @@ from efficientnet_tf.reproduce.hypotheses import (
     multiply_adds,
     scaled_by,
 )
-from efficientnet_tf.reproduce.printed import Printed
-from efficientnet_tf.reproduce.published import TABLE1, TABLE2, NetworkRow
 from efficientnet_tf.reproduce.results import Measured, measured_table
 from efficientnet_tf.reproduce.staged_b0 import STAGED_B0
 from efficientnet_tf.reproduce.table import (

@@ -4,17 +4,11 @@ from collections.abc import Sequence
 
 from efficientnet_tf.models.networks import find_network
 from efficientnet_tf.models.operations import count
+from efficientnet_tf.paper.published import TABLE5, TABLE5_GEO_MEANS
+from efficientnet_tf.paper.transfer_sets import TABLE6
 from efficientnet_tf.reproduce.picture import MEASURED, PAPER, Panel, Picture, Point, Series
-from efficientnet_tf.reproduce.published import TABLE5, TABLE5_GEO_MEANS
-from efficientnet_tf.reproduce.table import (
-    Column,
-    Table,
-    accuracy,
-    millions,
-    printed_column,
-)
+from efficientnet_tf.reproduce.table import Column, Table, accuracy, millions, printed_column
 from efficientnet_tf.reproduce.transfer_runs import TransferRun
-from efficientnet_tf.reproduce.transfer_sets import TABLE6
 
 _AGAINST = {"public": "best public-available", "reported": "best reported"}
 _CLASSES = 1000

@@ -10,7 +10,7 @@ from efficientnet_tf.config import DataConfig, ModelConfig
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.operations import count
-from efficientnet_tf.reproduce.transfer_sets import TABLE6, transfer_set
+from efficientnet_tf.paper.transfer_sets import TABLE6, transfer_set
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from typing import Any
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.machine.startup import start_tensorflow
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.operations import count
-from efficientnet_tf.startup import start_tensorflow
 
 
 def _end_with_the_search() -> None:
@@ -40,12 +40,12 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     # Refuses a wrong network before the seconds that TensorFlow takes to load.
     configured(**dataclasses.asdict(config.model))
     start_tensorflow()
-    from efficientnet_tf import experiment
-    from efficientnet_tf.assembly import Experiment
+    from efficientnet_tf.experiment import modes
+    from efficientnet_tf.experiment.assembly import Experiment
 
     device = (job["tpu"], job["tpu_zone"], job["tpu_project"])
-    where = experiment.Where(job["model_dir"], None, *device)
-    metrics = experiment.train_and_score(config, where)
+    where = modes.Where(job["model_dir"], None, *device)
+    metrics = modes.train_and_score(config, where)
     if metrics is None:
         return {"stopped": True}
     built = Experiment(config, job["model_dir"], *device)

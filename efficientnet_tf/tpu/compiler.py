@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import RunError, UsageError, first_line
 from efficientnet_tf.tpu import requirements
 from efficientnet_tf.tpu.lowering import Program
 from efficientnet_tf.tpu.targets import Target
@@ -194,7 +194,7 @@ def _refused(
 ) -> OutOfMemory:
     sizes = hbm_sizes(str(error))
     if sizes is None:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise RunError(
             f"the TPU compiler refuses {program.name} for {target.name}: {reason}"
         ) from error

@@ -16,7 +16,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from efficientnet_tf.errors import RunError
+from efficientnet_tf.errors import RunError, first_line
 from efficientnet_tf.tpu.tracing import Trace, producer, trace_plain, trace_replicated
 
 # Ops of the TPU wheel alone for which no equal is known to the plain one.
@@ -124,7 +124,7 @@ def lower(trace: Trace) -> Program:
         emit = program.experimental_get_compiler_ir(*specs)
         stablehlo = emit(stage="stablehlo_serialized", platform_name="CPU")
     except (tf.errors.OpError, ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise RunError(f"{trace.name} cannot be lowered by XLA: {reason}") from error
     return Program(
         name=trace.name,

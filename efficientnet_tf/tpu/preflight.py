@@ -11,8 +11,8 @@ from importlib import metadata
 from typing import Any
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf.assembly import Experiment
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.experiment.assembly import Experiment
 from efficientnet_tf.tpu import batch_table, programs
 from efficientnet_tf.tpu.batch_search import bracket, next_batch
 from efficientnet_tf.tpu.compiler import FAST, FULL, CompileReport, OutOfMemory, compile_program

@@ -10,9 +10,9 @@ from functools import partial
 import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf import export
-from efficientnet_tf.assembly import Experiment
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.experiment.assembly import Experiment
+from efficientnet_tf.export import saved_model
 from efficientnet_tf.models.folding import fold
 from efficientnet_tf.tpu import fake_strategy
 from efficientnet_tf.tpu.lowering import Trace, trace_plain, trace_replicated
@@ -82,7 +82,7 @@ def serving_trace(experiment: Experiment, batch_size: int, dtype: str = "uint8")
     size = experiment.network.resolution
     spec = tf.TensorSpec([batch_size, size, size, 3], dtype)
     folded = fold(model)
-    answer = export.answers(partial(folded, training=False), folded.output_shape[-1], None)
+    answer = saved_model.answers(partial(folded, training=False), folded.output_shape[-1], None)
     return trace_plain(answer, [spec], "serving")
 
 

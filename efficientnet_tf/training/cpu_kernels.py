@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from efficientnet_tf.startup import stderr_held_back
+from efficientnet_tf.machine.startup import stderr_held_back
 
 DTYPES = ("float32",)
 AVERAGES_MOMENTS = False

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import RunError, UsageError, first_line
 from efficientnet_tf.training.loop import StopRequest
 
 _JOBS = ("chief", "worker")
@@ -52,7 +52,7 @@ def strategy_from_environment() -> tf.distribute.Strategy | None:
     except (tf.errors.OpError, RuntimeError) as error:
         raise UsageError(
             f"the workers of TF_CONFIG ({', '.join(addresses)}) did not come together: "
-            f"{str(error).splitlines()[0]}. Start the same command on each of them, each with its "
+            f"{first_line(error)}. Start the same command on each of them, each with its "
             "own index; every address must be free there and reachable from the others."
         ) from error
 

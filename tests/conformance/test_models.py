@@ -15,9 +15,9 @@ from golden import fill
 
 from efficientnet_tf.models.efficientnet import endpoints
 from efficientnet_tf.models.networks import configured, find_network
-from efficientnet_tf.models.registry import create_model, list_models
 from efficientnet_tf.models.variants import IMAGENET_MEAN, IMAGENET_STD, VARIANTS
 from efficientnet_tf.optim.rmsprop import RMSProp
+from efficientnet_tf.zoo import create_model, list_models
 
 FAMILY = [
     *("efficientnet-b0", "efficientnet-b1", "efficientnet-b2", "efficientnet-b3"),

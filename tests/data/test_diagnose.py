@@ -6,12 +6,12 @@ import pytest
 import tensorflow as tf
 
 from efficientnet_tf.data.diagnose import explain_data_error
-from efficientnet_tf.data.in_memory import digits_source
+from efficientnet_tf.data.images.preprocessing import Preprocessing
 from efficientnet_tf.data.pipeline import eval_dataset, train_dataset
-from efficientnet_tf.data.preprocessing import Preprocessing
-from efficientnet_tf.data.records import RecordFiles, RecordSource
-from efficientnet_tf.data.source import Source
-from efficientnet_tf.data.tfrecord import official_parser
+from efficientnet_tf.data.sources.in_memory import digits_source
+from efficientnet_tf.data.sources.records import RecordFiles, RecordSource
+from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.data.sources.tfrecord import official_parser
 from efficientnet_tf.errors import RunError
 
 PREPROCESSING = Preprocessing(32)

@@ -64,7 +64,7 @@ def originals() -> list[bytes]:
 def fuzz_images(count: int) -> tuple[int, int]:
     """(mutated images that could still be used, those that could not)."""
     from efficientnet_tf.data.broken import map_or
-    from efficientnet_tf.data.preprocessing import Preprocessing
+    from efficientnet_tf.data.images.preprocessing import Preprocessing
 
     preprocessing = Preprocessing(SIZE)
     random = np.random.RandomState(0)
@@ -95,8 +95,8 @@ def fuzz_images(count: int) -> tuple[int, int]:
 
 def fuzz_files(folder: Path, count: int) -> tuple[int, int]:
     """(mutated TFRecord files that could still be read whole, those that could not)."""
-    from efficientnet_tf.data.records import RecordFiles, RecordSource
-    from efficientnet_tf.data.tfrecord import official_parser
+    from efficientnet_tf.data.sources.records import RecordFiles, RecordSource
+    from efficientnet_tf.data.sources.tfrecord import official_parser
 
     random = np.random.RandomState(1)
     photos = originals()[3:]

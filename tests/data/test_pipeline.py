@@ -9,13 +9,13 @@ import pytest
 import tensorflow as tf
 
 from efficientnet_tf.data import pipeline
-from efficientnet_tf.data.autoaugment import autoaugment
-from efficientnet_tf.data.in_memory import ArraySource, array_source, digits_source
+from efficientnet_tf.data.augment.autoaugment import autoaugment
+from efficientnet_tf.data.images.preprocessing import Preprocessing
 from efficientnet_tf.data.pipeline import eval_dataset, example_seed, train_dataset
-from efficientnet_tf.data.preprocessing import Preprocessing
-from efficientnet_tf.data.records import RecordFiles, RecordSource
-from efficientnet_tf.data.source import Source
-from efficientnet_tf.data.tfrecord import tfrecord_source
+from efficientnet_tf.data.sources.in_memory import ArraySource, array_source, digits_source
+from efficientnet_tf.data.sources.records import RecordFiles, RecordSource
+from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.data.sources.tfrecord import tfrecord_source
 from efficientnet_tf.errors import UsageError
 
 RANDOM = Preprocessing(12)  # crop and flip

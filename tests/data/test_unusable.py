@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from efficientnet_tf.data.broken import BadExamples
+from efficientnet_tf.data.images.preprocessing import Preprocessing
 from efficientnet_tf.data.pipeline import eval_dataset, train_dataset
-from efficientnet_tf.data.preprocessing import Preprocessing
-from efficientnet_tf.data.source import Source
-from efficientnet_tf.data.tfrecord import tfrecord_source
+from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.data.sources.tfrecord import tfrecord_source
 from efficientnet_tf.data.unusable import replace_unusable
 from efficientnet_tf.errors import RunError
 

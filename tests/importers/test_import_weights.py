@@ -21,8 +21,8 @@ from efficientnet_tf.importers.input_contract import (
     from_dict,
     own_contract,
 )
-from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.models.variants import IMAGENET_MEAN, IMAGENET_STD, VARIANTS
+from efficientnet_tf.zoo import create_model
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"

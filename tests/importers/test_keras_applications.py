@@ -13,8 +13,8 @@ from efficientnet_tf.importers import imagenet, keras_names
 from efficientnet_tf.importers.detect import detect, open_weights
 from efficientnet_tf.importers.input_contract import apply_contract
 from efficientnet_tf.importers.weights_source import merge_source
-from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.models.variants import IMAGENET_MEAN, IMAGENET_STD, VARIANTS
+from efficientnet_tf.zoo import create_model
 
 SIZE, CLASSES = 64, 1000
 FORMS = ("model.h5", "model.weights.h5", "model.keras")

@@ -12,8 +12,8 @@ from golden import fill
 
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.importers.tf1_checkpoint import load_weights, variable_names
-from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.models.variants import VARIANTS
+from efficientnet_tf.zoo import create_model
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 VARIABLES = json.loads((GOLDEN / "ckpt_b0_variables.json").read_text())

@@ -16,8 +16,8 @@ from efficientnet_tf.importers.detect import detect, open_weights
 from efficientnet_tf.importers.input_contract import apply_contract
 from efficientnet_tf.importers.timm_names import published
 from efficientnet_tf.importers.weights_source import merge_source
-from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.models.variants import VARIANTS
+from efficientnet_tf.zoo import create_model
 
 OURS = {
     **{f"tf_efficientnet_b{i}": f"efficientnet-b{i}" for i in range(9)},

@@ -9,11 +9,7 @@ from pathlib import Path
 import pytest
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.models.architecture import (
-    block_name,
-    count,
-    make_architecture,
-)
+from efficientnet_tf.models.architecture import block_name, count, make_architecture
 from efficientnet_tf.models.variants import VARIANTS, find_variant
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -7,8 +7,8 @@ import pytest
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.networks import find_network
 from efficientnet_tf.models.operations import count
-from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.models.variants import IMAGENET_MEAN, IMAGENET_STD
+from efficientnet_tf.zoo import create_model
 
 # Constructor, side of the images for the logits, parameters (keras.io/api/applications: 4.3, 3.5
 # and 25.6 million; exactly as its models count them).

@@ -1,7 +1,6 @@
 """The built networks: recorded outputs of the official code, endpoints, arguments, weight files."""
 
 import hashlib
-import inspect
 import json
 from pathlib import Path
 
@@ -13,15 +12,12 @@ from golden import fill
 from golden.recorded import fill_weights
 from golden.rounding import is_rounding, is_rounding_of_one, of_moments, rms, with_spread
 
-import efficientnet_tf
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.models import efficientnet
-from efficientnet_tf.models.efficientnet import EfficientNetB0, endpoints
+from efficientnet_tf.models.efficientnet import endpoints
 from efficientnet_tf.models.engine import use_engine
 from efficientnet_tf.models.layers import BatchNormalization
-from efficientnet_tf.models.registry import create_model
-from efficientnet_tf.models.variants import VARIANTS
 from efficientnet_tf.training.distribution import ReplicaEngine, kernels_for
+from efficientnet_tf.zoo import create_model
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TINY = {"width_coefficient": 0.25, "depth_coefficient": 0.1, "resolution": 32, "classes": 5}
@@ -282,41 +278,6 @@ def test_endpoints_of_a_model_without_top():
 
 
 # ---- arguments
-
-
-def test_the_constructors_are_called_like_those_of_keras_applications():
-    theirs = inspect.signature(keras.applications.EfficientNetB0).parameters
-    ours = inspect.signature(EfficientNetB0).parameters
-    assert list(ours) == list(theirs)
-    same = [name for name in theirs if name not in ("weights", "name")]
-    assert [ours[name].default for name in same] == [theirs[name].default for name in same]
-    assert ours["weights"].default is None
-
-
-def test_every_variant_has_a_public_constructor():
-    constructors = {
-        name: value for name, value in vars(efficientnet).items() if name.startswith("Efficient")
-    }
-    built = [inspect.signature(make).parameters["name"].default for make in constructors.values()]
-    assert built == list(VARIANTS)
-    for name, constructor in constructors.items():
-        parameters = inspect.signature(constructor).parameters
-        variant = VARIANTS[parameters["name"].default]
-        assert parameters["classes"].default == variant.classes
-        assert constructor.__name__ == name
-        assert constructor.__doc__.startswith(f"{name}, made like")
-        assert f"{variant.resolution} x {variant.resolution}." in constructor.__doc__
-        assert getattr(efficientnet_tf, name) is constructor
-
-
-def test_a_constructor_builds_its_variant():
-    model = EfficientNetB0(classes=7, classifier_activation=None, name="mine")
-    assert model.name == "mine"
-    assert model.input_shape == (None, 224, 224, 3)
-    assert model.output_shape == (None, 7)
-    assert model.get_layer("predictions").activation is keras.activations.linear
-    created = create_model("efficientnet-b0", classes=7)
-    assert [w.path for w in model.weights] == [w.path for w in created.weights]
 
 
 def test_probabilities_are_the_softmax_of_the_logits():

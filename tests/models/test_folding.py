@@ -8,7 +8,7 @@ import pytest
 
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.folding import fold
-from efficientnet_tf.models.registry import create_model
+from efficientnet_tf.zoo import create_model
 
 
 def unsettled(model: keras.Model) -> keras.Model:

@@ -8,7 +8,7 @@ import pytest
 
 from efficientnet_tf.models.initializers import FanOutNormal, dense_initializer, draw_ahead
 from efficientnet_tf.models.layers import SqueezeExcitation
-from efficientnet_tf.models.registry import create_model
+from efficientnet_tf.zoo import create_model
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf.checkpoint import Checkpointer
-from efficientnet_tf.data.in_memory import digits_source
-from efficientnet_tf.models.registry import create_model
-from efficientnet_tf.predictions import Predictions, save
+from efficientnet_tf.data.sources.in_memory import digits_source
+from efficientnet_tf.runs.checkpoint import Checkpointer
+from efficientnet_tf.runs.predictions import Predictions, save
 from efficientnet_tf.training.state import TrainState
+from efficientnet_tf.zoo import create_model
 
 NAMES = ("<b>zero</b>", "one & only", '"two"', "drei…ß", *"456789")
 MODEL = {"width_coefficient": 0.1, "depth_coefficient": 0.3, "resolution": 32}
@@ -38,7 +38,7 @@ def make_run() -> Callable[..., Path]:
     """Writes config, history, timing, evaluation, versions and command; no checkpoint."""
 
     def make(folder: Path, **fields: Any) -> Path:
-        from efficientnet_tf.scores import scores
+        from efficientnet_tf.evaluation.scores import scores
 
         folder.mkdir(parents=True)
         changes = {f"model.{name}": value for name, value in MODEL.items()}

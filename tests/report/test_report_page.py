@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from efficientnet_tf.data.in_memory import digits_source
-from efficientnet_tf.data.preprocessing import Preprocessing
-from efficientnet_tf.data.resampling import with_fold
+from efficientnet_tf.data.images.preprocessing import Preprocessing
+from efficientnet_tf.data.sources.in_memory import digits_source
+from efficientnet_tf.data.sources.resampling import with_fold
 from efficientnet_tf.errors import RunError, UsageError
-from efficientnet_tf.predictions import Predictions, save
 from efficientnet_tf.report import page, pictures, write
 from efficientnet_tf.report.paper import paper_row
 from efficientnet_tf.report.run_files import read_run
 from efficientnet_tf.report.write import try_report, write_report
+from efficientnet_tf.runs.predictions import Predictions, save
 
 Make = Callable[..., Path]
 # What may stand behind an address in a page that needs no other file.

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.paper.published import TABLE2, TABLE7
 from efficientnet_tf.reproduce import curves, figures
 from efficientnet_tf.reproduce.architectures import Counted, counted
 from efficientnet_tf.reproduce.picture import (
@@ -25,7 +26,6 @@ from efficientnet_tf.reproduce.picture import (
     Point,
     Series,
 )
-from efficientnet_tf.reproduce.published import TABLE2, TABLE7
 from efficientnet_tf.reproduce.results import Measured, Result
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "params.json").read_text())

@@ -10,11 +10,11 @@ import pytest
 from efficientnet_tf.models.networks import find_network
 from efficientnet_tf.models.operations import count
 from efficientnet_tf.models.variants import VARIANTS
+from efficientnet_tf.paper.printed import Printed
+from efficientnet_tf.paper.published import TABLE2, TABLE3, TABLE7, ScaledRow
 from efficientnet_tf.reproduce import architectures, explain, hypotheses, scaling_tables, tables
 from efficientnet_tf.reproduce.architectures import Counted
 from efficientnet_tf.reproduce.hypotheses import HYPOTHESES, OURS, Hypothesis
-from efficientnet_tf.reproduce.printed import Printed
-from efficientnet_tf.reproduce.published import TABLE2, TABLE3, TABLE7, ScaledRow
 from efficientnet_tf.reproduce.results import Measured, Result
 from efficientnet_tf.reproduce.staged_b0 import STAGED_B0
 from efficientnet_tf.reproduce.table import Column, Table, percent

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.paper.published import TABLE5, TABLE5_GEO_MEANS
+from efficientnet_tf.paper.transfer_sets import TABLE6, transfer_set
 from efficientnet_tf.reproduce import products
 from efficientnet_tf.reproduce.picture import MEASURED, PAPER
-from efficientnet_tf.reproduce.published import TABLE5, TABLE5_GEO_MEANS
 from efficientnet_tf.reproduce.transfer_results import figure6, headless_params, table5
 from efficientnet_tf.reproduce.transfer_runs import read_run, read_runs
-from efficientnet_tf.reproduce.transfer_sets import TABLE6, transfer_set
 
 
 def make_run(folder: Path, source: str = "tfds:cifar10", **evaluation: Any) -> str:

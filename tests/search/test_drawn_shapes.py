@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from efficientnet_tf.data.folder import folder_source
+from efficientnet_tf.data.sources.folder import folder_source
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.search import drawn_shapes
 from efficientnet_tf.search.drawn_shapes import SHAPES, coverage, draw, pictures, png, write

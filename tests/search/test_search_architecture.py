@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from efficientnet_tf import cli
+from efficientnet_tf.commands import cli
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.models.block_string import decode_all
 from efficientnet_tf.search import architecture_search, proxy

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import sys
 
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
 
 start_tensorflow()
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from typing import Any
 
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
 
 # Of TensorFlow and of JAX: each program runs once, so that fast code takes longer than it saves.
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
@@ -19,8 +19,8 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from tiny_experiment import tiny_config  # noqa: E402
 
-from efficientnet_tf import assembly  # noqa: E402
-from efficientnet_tf.assembly import Experiment  # noqa: E402
+from efficientnet_tf.experiment import assembly  # noqa: E402
+from efficientnet_tf.experiment.assembly import Experiment  # noqa: E402
 from efficientnet_tf.tpu import lowering, programs, replay  # noqa: E402
 from efficientnet_tf.tpu.targets import target  # noqa: E402
 

@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
 
 start_tensorflow()
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 PROGRAM = """
-from efficientnet_tf.startup import start_tensorflow
+from efficientnet_tf.machine.startup import start_tensorflow
 start_tensorflow()
 import numpy as np, tensorflow as tf
 from efficientnet_tf.errors import RunError

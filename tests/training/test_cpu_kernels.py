@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from efficientnet_tf.models.engine import use_engine
-from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.training import cpu_kernels
 from efficientnet_tf.training.distribution import ReplicaEngine, kernels_for
+from efficientnet_tf.zoo import create_model
 
 TOLERANCE = 1e-5  # of the largest element
 

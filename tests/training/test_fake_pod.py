@@ -2,7 +2,7 @@
 
 What a single update or a single layer does under replicas is in test_steps.py, test_distribution.py
 and test_rematerialisation.py; moving a checkpoint is in test_checkpoint.py, uneven evaluation in
-test_evaluate.py. Here whole runs are compared.
+test_evaluator.py. Here whole runs are compared.
 """
 
 from collections.abc import Callable
@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from efficientnet_tf import transfer
-from efficientnet_tf.checkpoint import Checkpointer
 from efficientnet_tf.config import TransferConfig
+from efficientnet_tf.runs.checkpoint import Checkpointer
 from efficientnet_tf.training import loop
 from efficientnet_tf.training.distribution import BatchNormStatistics, batch_norm_group_size
 from efficientnet_tf.training.metrics import SUMS
 from efficientnet_tf.training.state import TrainState
 from efficientnet_tf.training.steps import EvalStep, StepOptions, TrainStep
+from efficientnet_tf.transfer import fine_tuning
 
 IMAGES, CLASSES, STEPS = 16, 10, 4
 EVALUATED = 21  # of a batch of 16 and one that is not full
@@ -181,14 +181,14 @@ def test_fine_tuning_on_two_replicas_is_the_one_on_one(
         def state(strategy: tf.distribute.Strategy, **changes: Any) -> TrainState:
             with strategy.scope():
                 model = tiny_network(**changes)
-                transfer.prepare(model, asked)
+                fine_tuning.prepare(model, asked)
                 return TrainState(model, with_average=True, with_mean_square=optimizer == "rmsprop")
 
         pod = Pod(
             replicas(count),
             state,
             optimizer=optimizer,
-            rates=transfer.learning_rates(tiny_network(), asked),
+            rates=fine_tuning.learning_rates(tiny_network(), asked),
             class_weights=np.linspace(0.0, 2.0, CLASSES),
         )
         before = {path: weight.numpy() for path, weight in pod.state.weights.items()}

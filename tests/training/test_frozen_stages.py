@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from efficientnet_tf import transfer
 from efficientnet_tf.config import TransferConfig
 from efficientnet_tf.optim.sgd import nesterov_update
 from efficientnet_tf.training.state import TrainState
 from efficientnet_tf.training.steps import StepOptions, TrainStep
+from efficientnet_tf.transfer import fine_tuning
 
 BATCH = 8
 RATE = 0.05
@@ -35,11 +35,11 @@ def prepared(
         with replicas(1).scope():
             model = tiny_network(seed=seed, survival_prob=0.5, dropout_rate=0.5)
             asked = TransferConfig(**fields)
-            transfer.prepare(model, asked)
+            fine_tuning.prepare(model, asked)
             state = TrainState(model, with_average=True, with_mean_square=not sgd)
 
         def step(**options: Any) -> TrainStep:
-            rates = transfer.learning_rates(model, asked)
+            rates = fine_tuning.learning_rates(model, asked)
             optimizer = "sgd" if sgd else "rmsprop"
             settings = {"rates": rates, "optimizer": optimizer, **options}
             return TrainStep(state, StepOptions(BATCH, lambda _: RATE, **settings), replicas(1))

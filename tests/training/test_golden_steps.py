@@ -31,12 +31,12 @@ from golden.rounding import (
 )
 
 from efficientnet_tf.models.layers import BatchNormalization
-from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.optim.loss import is_weight_decayed, l2_penalty
 from efficientnet_tf.optim.schedule import Schedule
 from efficientnet_tf.training import steps, tpu_kernels
 from efficientnet_tf.training.state import TrainState
 from efficientnet_tf.training.steps import StepOptions, TrainStep
+from efficientnet_tf.zoo import create_model
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 L2 = json.loads((GOLDEN / "drop_connect_and_l2.json").read_text())["l2"]

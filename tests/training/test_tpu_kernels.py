@@ -9,9 +9,9 @@ import tensorflow as tf
 from two_blocks import TWO_BLOCKS
 
 from efficientnet_tf.models.engine import use_engine
-from efficientnet_tf.models.registry import create_model
 from efficientnet_tf.training import tpu_kernels
 from efficientnet_tf.training.distribution import ReplicaEngine
+from efficientnet_tf.zoo import create_model
 
 EPSILON = 1e-3
 

@@ -1,0 +1,291 @@
+"""A folder of class folders: `DIR/CLASS/...`, or `DIR/train/CLASS/...` and more splits beside it.
+
+Labels follow the sorted names of the class folders, as in Keras and torchvision.
+
+Differences from keras.utils.image_dataset_from_directory and torchvision's ImageFolder: splits
+are recognised by their names; an empty class folder, a lone one and two that are spelt almost
+alike are errors; files that are no images are counted and mentioned; symbolic links cannot loop;
+buckets (gs://) are read as well.
+"""
+
+import collections
+import dataclasses
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import tensorflow as tf
+
+from efficientnet_tf.data.sources.files import (
+    FileSource,
+    check_class_names,
+    check_same_classes,
+    file_source,
+)
+from efficientnet_tf.data.sources.holdout import (
+    SPLIT_NAMES,
+    all_in_test,
+    hold_out_missing,
+    name_splits,
+)
+from efficientnet_tf.errors import UsageError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")  # in any case
+_IGNORED = ("thumbs.db", "desktop.ini")  # written by file managers; so are names with a first dot
+_LISTED_AT_ONCE = 16  # folders; on a bucket or a network disk most of the time is waiting
+
+_Identity = tuple[int, int]  # of a folder: device and inode
+
+
+@dataclasses.dataclass
+class _Found:
+    """What lies in a class folder, by paths relative to it."""
+
+    images: list[str] = dataclasses.field(default_factory=list)  # sorted, folder after folder
+    others: list[str] = dataclasses.field(default_factory=list)
+    folders: set[_Identity] = dataclasses.field(default_factory=set)  # itself and those below
+
+
+@dataclasses.dataclass
+class _Split:
+    """A folder of class folders.
+
+    `prefix` is "train/" and the like, or "" if there are no split folders; `files` are those
+    beside the class folders.
+    """
+
+    prefix: str
+    files: list[str]
+    classes: dict[str, _Found]
+
+
+def folder_source(
+    data_dir: str, *, minival: int = 0, test: int = 0, split_seed: int = 0, whole: bool = False
+) -> FileSource:
+    """A source of the images in `data_dir`, a folder on a disk or gs://bucket/folder.
+
+    If there is a folder `train` (or `training`) of class folders, its neighbours `minival`, `val`
+    (`valid`, `validation`) and `test` (`testing`) are splits as well: val is minival beside a
+    test folder and test without one, as for ImageNet. Otherwise the folders in `data_dir` are the
+    classes. What is missing of minival and test is held out of train, its share of each class.
+
+    Images are the files that end with one of `EXTENSIONS`, at any depth below their class folder.
+
+    Args:
+      minival: images to hold out; 0: a tenth of train, at most 25,000.
+      test: images to hold out; 0: a tenth of train.
+      split_seed: which ones these are.
+      whole: every image is in test, for evaluation alone.
+
+    Raises:
+      UsageError: no such folder, no images, fewer than two classes, an empty class, classes that
+        are spelt almost alike or differ between splits, a split that would be empty.
+    """
+    local = "://" not in data_dir
+    root = os.path.join(os.path.expanduser(data_dir) if local else data_dir, "")
+    if not data_dir or not tf.io.gfile.isdir(root):
+        raise UsageError(
+            "data_dir must be a folder (or gs://bucket/folder) that holds a folder for each class; "
+            f'"{data_dir}" is not a folder. Check the path.'
+        )
+    splits = {split: _scan(root, prefix) for split, prefix in _prefixes(root).items()}
+    _check_images(root, splits.values())
+    names = _class_names(root, splits)
+
+    paths: list[str] = []
+    labels: list[int] = []
+    rows = {}
+    for split, scanned in splits.items():
+        first = len(paths)
+        for label, name in enumerate(names):
+            images = scanned.classes[name].images if name in scanned.classes else []
+            paths += [f"{scanned.prefix}{name}/{image}" for image in images]
+            labels += [label] * len(images)
+        rows[split] = np.arange(first, len(paths))
+    table = np.array(labels, np.int64)
+    if whole:
+        rows = all_in_test(len(table))
+    else:
+        rows = hold_out_missing(
+            table, rows, minival=minival, test=test, seed=split_seed, where=root
+        )
+    return file_source(
+        f"folder:{os.path.basename(os.path.abspath(root) if local else root.rstrip('/'))}",
+        root=root,
+        paths=paths,
+        labels=table,
+        rows=rows,
+        class_names=names,
+    )
+
+
+def _prefixes(root: str) -> dict[str, str]:
+    """The folder of each split, such as "train/"; train is "" if classes lie in `root` itself."""
+    folders, _ = _entries(root)
+    named = [name for name in folders if name.lower() in SPLIT_NAMES]
+    trains = [name for name in named if SPLIT_NAMES[name.lower()] == "train"]
+    nested = any(_entries(os.path.join(root, name))[0] for name in trains)
+    # A class can be called "train", too; then it holds images, and has neighbours of other names.
+    if not nested and (not named or len(named) < len(folders)):
+        return {"train": ""}
+    unused = [name for name in folders if name not in named]
+    if unused:
+        logging.getLogger(__name__).warning(
+            "%s is read as splits (%s); not used: %s.", root, ", ".join(named), _some(unused)
+        )
+    found = name_splits(named, f"the folders of {root}")
+    return {split: f"{name}/" for name, split in found.items()}
+
+
+def _scan(root: str, prefix: str) -> _Split:
+    """Lists a folder of class folders."""
+    folder = os.path.join(root, prefix)
+    classes, files = _entries(folder)
+    ancestors = {_identity(root), _identity(folder)} - {None}
+    with ThreadPoolExecutor(_LISTED_AT_ONCE) as pool:
+        found = pool.map(lambda name: _scan_class(os.path.join(folder, name), ancestors), classes)
+        split = _Split(prefix, files, dict(zip(classes, found, strict=True)))
+    owner: dict[_Identity, str] = {}
+    for name, below in split.classes.items():
+        for identity in below.folders:
+            if owner.setdefault(identity, name) != name:
+                raise UsageError(
+                    f'a folder must belong to one class, but "{owner[identity]}" and "{name}" in '
+                    f"{folder} share one through a symbolic link. Remove the link."
+                )
+    return split
+
+
+def _scan_class(folder: str, ancestors: set[_Identity | None]) -> _Found:
+    """Lists a class folder and all below; symbolic links are followed, but none twice or upward."""
+    found = _Found()
+    pending = [""]
+    while pending:
+        inner = pending.pop()
+        identity = _identity(os.path.join(folder, inner))
+        if identity is not None:
+            if identity in ancestors or identity in found.folders:
+                continue
+            found.folders.add(identity)
+        folders, files = _entries(os.path.join(folder, inner))
+        pending += [f"{inner}{name}/" for name in reversed(folders)]
+        for name in files:
+            (found.images if _is_image(name) else found.others).append(inner + name)
+    return found
+
+
+def _entries(folder: str) -> tuple[list[str], list[str]]:
+    """The names of the folders and of the files in `folder`, sorted, without hidden ones."""
+    folders: list[str] = []
+    files: list[str] = []
+    if "://" in folder:
+        for name in tf.io.gfile.listdir(folder):
+            # A bucket marks folders with a slash; asking about each file would take a request.
+            is_folder = name.endswith("/") or (
+                not _is_image(name) and tf.io.gfile.isdir(os.path.join(folder, name))
+            )
+            (folders if is_folder else files).append(name.rstrip("/"))
+    else:
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    (folders if entry.is_dir() else files).append(entry.name)
+        except OSError as error:
+            raise UsageError(
+                f"{folder} cannot be listed: {error.strerror}. Check its permissions and links."
+            ) from error
+    return _visible(folders), _visible(files)
+
+
+def _visible(names: Iterable[str]) -> list[str]:
+    return sorted(
+        name for name in names if not name.startswith(".") and name.lower() not in _IGNORED
+    )
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def _identity(folder: str) -> _Identity | None:
+    """None in a bucket, which has no links, and for a folder that cannot be listed anyway."""
+    if "://" in folder:
+        return None
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _check_images(root: str, splits: Iterable[_Split]) -> None:
+    """Refuses a folder without images in class folders; mentions what will not be used."""
+    loose, others, images = [], [], 0
+    for split in splits:
+        beside = [split.prefix + name for name in split.files if _is_image(name)]
+        loose += beside
+        others += [split.prefix + name for name in split.files if not _is_image(name)]
+        for name, found in split.classes.items():
+            others += [f"{split.prefix}{name}/{other}" for other in found.others]
+            images += len(found.images)
+        if split.prefix and not any(found.images for found in split.classes.values()):
+            raise UsageError(
+                f"{root}{split.prefix} must hold class folders with images, found none"
+                + (f", and {len(beside)} images directly in it" if beside else "")
+                + ". Sort its images into a folder for each class, or move it away."
+            )
+    if not images:
+        raise UsageError(
+            f"data_dir must hold a folder of images for each class; in {root} there are "
+            f"{f'{len(loose)} images, but not in class folders' if loose else 'no images'} "
+            f"(looked for {', '.join(EXTENSIONS)}; other files: {_by_extension(others)})."
+        )
+    log = logging.getLogger(__name__)
+    if loose:
+        log.warning(
+            "%d images in %s lie beside the class folders and are not used: %s.",
+            len(loose),
+            root,
+            _some(loose),
+        )
+    if others:
+        log.warning(
+            "%d files in %s are not images by their names and are not used: %s, such as %s.",
+            len(others),
+            root,
+            _by_extension(others),
+            others[0],
+        )
+
+
+def _class_names(root: str, splits: Mapping[str, _Split]) -> tuple[str, ...]:
+    """The sorted class folders of train, once they have been found to be in order."""
+    train = splits["train"]
+    where = f"the folders of {root}{train.prefix}"
+    names = tuple(sorted(train.classes))
+    check_class_names(
+        names, where, " If the classes are folders inside that one, give it as data_dir."
+    )
+    empty = [name for name in names if not train.classes[name].images]
+    if empty:
+        raise UsageError(
+            f"each class folder must hold images, found none for {_some(empty)} in {where} "
+            f"(looked for {', '.join(EXTENSIONS)}). Add images, or remove the folder."
+        )
+    for split, scanned in splits.items():
+        # A folder left empty in minival or test is no class.
+        held = [name for name, found in scanned.classes.items() if found.images]
+        check_same_classes(names, held, split, root)
+    return names
+
+
+def _by_extension(files: Sequence[str]) -> str:
+    counts = collections.Counter(os.path.splitext(file)[1] or "no extension" for file in files)
+    return ", ".join(f"{count} {kind}" for kind, count in counts.most_common(5)) or "none"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(f'"{name}"' for name in names[:3]) + more

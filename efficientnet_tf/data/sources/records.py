@@ -1,0 +1,263 @@
+"""A source of TFRecord files, whatever is in a record: order, shares of the hosts, broken files.
+
+A pass takes the files in a new order each epoch, 16 at once, one record from each in turn, and
+sends them through a shuffle buffer. With several hosts the records of all files in that order,
+end to end, are cut into equal stretches, one for each host: every record is read exactly once in
+an epoch, and a file at a cut is opened by two hosts. That needs the number of records of each
+file; where it is not known a host takes every n-th file, and shares differ a little.
+
+Differences from the official TPU code: there the order of the files and their hosts are fixed for
+the whole run, threads decide the order of the records, and the shuffle buffer is smaller.
+"""
+
+import dataclasses
+import functools
+import struct
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from efficientnet_tf.data.broken import map_or
+from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Source
+from efficientnet_tf.errors import RunError, UsageError
+
+FILES_READ_AT_ONCE = 16  # fixed, because the order of the records depends on it
+READ_BUFFER = 8 * 2**20  # bytes per file; small reads are slow on a bucket
+# index = file number * 2**32 + record number, so that both can be told from an index
+_FILE_BITS = 32
+
+Parse = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # record -> image, label int64 []
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordFiles:
+    """The files of one split.
+
+    Attributes:
+      paths: in the order of their numbers.
+      counts: int64 [files], records in each; None if unknown.
+      kept: bool [all records, file by file], those that belong to the split; None means all.
+        Needs `counts`.
+    """
+
+    paths: Sequence[str]
+    counts: np.ndarray | None = None
+    kept: np.ndarray | None = None
+
+    def kept_counts(self) -> np.ndarray:
+        """int64 [files], records of the split in each; `counts` must be known."""
+        counts = np.asarray(self.counts, np.int64)
+        if self.kept is None:
+            return counts
+        ends = np.cumsum(counts)
+        sums = np.concatenate([[0], np.cumsum(self.kept)])
+        return sums[ends] - sums[ends - counts]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RecordSource(Source):
+    """Images in TFRecord files.
+
+    Attributes:
+      files: of each split.
+      parse: a record to its image (encoded, or uint8 [H, W, 3]) and label; may fail on a bad one.
+    """
+
+    files: Mapping[str, RecordFiles]
+    parse: Parse
+
+    def examples(
+        self,
+        split: str,
+        *,
+        epoch: int | tf.Tensor,
+        seed: int | tf.Tensor,
+        shuffle: bool,
+        shard_index: int = 0,
+        num_shards: int = 1,
+        shuffle_buffer: int = SHUFFLE_BUFFER,
+        start: int | tf.Tensor = 0,
+        skip_errors: bool = False,
+    ) -> tf.data.Dataset:
+        """One pass over a shard, see `Source.examples`. What `start` leaves out is read."""
+        self.size(split, shard_index, num_shards)  # refuses unknown and empty splits
+        files = self.files[split]
+        seed, epoch = tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)
+        numbers = tf.range(len(files.paths), dtype=tf.int64)
+        if shuffle:
+            numbers = tf.random.experimental.stateless_shuffle(
+                numbers, tf.stack([seed, epoch]), alg="philox"
+            )
+        stretches = _stretches(split, files, numbers, shard_index, num_shards)
+        read = _reader(files, skip_errors)
+        records = tf.data.Dataset.from_tensor_slices(stretches).interleave(
+            lambda number, first, count: read(number).skip(first).take(count),
+            cycle_length=FILES_READ_AT_ONCE,
+            block_length=1,
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        if shuffle:
+            records = _shuffle(records, shuffle_buffer, seed, epoch)
+        records = records.skip(tf.cast(start, tf.int64))
+        if skip_errors:
+            image = records.map(self._example).element_spec["image"]
+            return map_or(records, self._example, functools.partial(_unreadable, image))
+        return records.map(self._example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def place(self, split: str, index: int) -> str:
+        """The file and the number of the record in it."""
+        number, record = divmod(int(index), 2**_FILE_BITS)
+        return f"{self.files[split].paths[number]}, record {record} (counted from 0)"
+
+    def _example(self, record: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        image, label = self.parse(record)
+        in_range = tf.logical_and(label >= 0, label < self.num_classes)
+        message = f"the label must be 0..{self.num_classes - 1} (num_classes says so), found"
+        with tf.control_dependencies([tf.debugging.Assert(in_range, [message, label])]):
+            return {"image": image, "label": tf.identity(label), "index": index}
+
+
+def _unreadable(image: tf.TensorSpec, record: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+    """An empty string, or an image without pixels where images are not encoded."""
+    del record
+    nothing = tf.constant("") if image.dtype == tf.string else tf.zeros([0, 0, 3], image.dtype)
+    return {"image": nothing, "label": tf.constant(0, tf.int64), "index": index}
+
+
+def _stretches(
+    split: str, files: RecordFiles, numbers: tf.Tensor, shard_index: int, num_shards: int
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """(file number, first record, how many) of what one shard reads; -1 is to the end."""
+    if files.counts is None:
+        if num_shards > len(files.paths):
+            raise UsageError(
+                f'split "{split}" has {len(files.paths)} files, too few for {num_shards} input '
+                "pipelines, which share it by file. Use fewer hosts, or write a manifest with "
+                "scripts/prepare_tfrecords.py --manifest_only: then records are shared out."
+            )
+        numbers = numbers[shard_index::num_shards]
+        zeros = tf.zeros_like(numbers)
+        return numbers, zeros, zeros - 1
+    counts = tf.gather(tf.constant(files.kept_counts(), tf.int64), numbers)
+    total = int(files.kept_counts().sum())
+    low = shard_index * (total // num_shards) + min(shard_index, total % num_shards)
+    high = low + (total - shard_index + num_shards - 1) // num_shards
+    begins = tf.cumsum(counts, exclusive=True)
+    first = tf.clip_by_value(low - begins, 0, counts)
+    stop = tf.clip_by_value(high - begins, 0, counts)
+    mine = stop > first
+    return (
+        tf.boolean_mask(numbers, mine),
+        tf.boolean_mask(first, mine),
+        tf.boolean_mask(stop - first, mine),
+    )
+
+
+def _reader(files: RecordFiles, skip_errors: bool) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """From a file number to the (record, index) of its records that belong to the split."""
+    with tf.init_scope():  # not into the graph of every function that reads them
+        paths = tf.constant(files.paths)
+        counts = None if files.counts is None else tf.constant(files.counts, tf.int64)
+        kept = None if files.kept is None else tf.constant(files.kept)
+
+    def read(number: tf.Tensor) -> tf.data.Dataset:
+        records = tf.data.TFRecordDataset(paths[number], buffer_size=READ_BUFFER)
+        if skip_errors:
+            records = records.ignore_errors()
+        if counts is not None:
+            # TensorFlow takes a file cut off between two records for a whole one.
+            rest = _missing() if skip_errors else _cut_off(paths[number], counts[number])
+            records = records.concatenate(rest).take(counts[number])
+        elif skip_errors:
+            records = records.concatenate(_one_if_broken(paths[number]))
+        first = tf.bitwise.left_shift(number, tf.constant(_FILE_BITS, tf.int64))
+        numbered = tf.data.Dataset.zip(records, tf.data.Dataset.counter(start=first))
+        if kept is not None:
+            before = tf.cumsum(counts, exclusive=True)[number]
+            numbered = numbered.filter(lambda _, index: kept[before + index - first])
+        return numbered
+
+    return read
+
+
+def _missing() -> tf.data.Dataset:
+    """Stands for records that are not there: empty ones, without end."""
+    return tf.data.Dataset.from_tensors("").repeat()
+
+
+def _one_if_broken(path: tf.Tensor) -> tf.data.Dataset:
+    """An empty record for the lost rest of a file that cannot be read to its end, else nothing.
+
+    Where the count is not known only reading the file a second time can tell.
+    """
+
+    def healthy(path: tf.Tensor) -> tuple[tf.Tensor, bool]:
+        counted = tf.data.TFRecordDataset(path, buffer_size=READ_BUFFER).reduce(
+            tf.constant(0, tf.int64), lambda count, _: count + 1
+        )
+        with tf.control_dependencies([counted]):
+            return tf.constant(""), False
+
+    read_again = map_or(
+        tf.data.Dataset.from_tensors(path), healthy, lambda _: (tf.constant(""), True)
+    )
+    return read_again.filter(lambda _, broken: broken).map(lambda record, _: record)
+
+
+def _cut_off(path: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
+    """Fails when it is reached."""
+
+    def fail(record: tf.Tensor) -> tf.Tensor:
+        message = "ends too early, the file is cut off; records expected:"
+        with tf.control_dependencies([tf.debugging.Assert(False, [path, message, count])]):
+            return tf.identity(record)
+
+    return tf.data.Dataset.from_tensors("").map(fail)
+
+
+def _shuffle(
+    dataset: tf.data.Dataset, buffer_size: int, seed: tf.Tensor, epoch: tf.Tensor
+) -> tf.data.Dataset:
+    """`dataset.shuffle` seeded with two tensors.
+
+    Dataset.shuffle takes one seed and mixes in tf.random.set_seed, which is hidden state (and
+    fails on a tensor when that is 0); the op itself takes both numbers.
+    """
+    variant = tf.raw_ops.ShuffleDatasetV3(
+        input_dataset=tf.data.experimental.to_variant(dataset),
+        buffer_size=tf.cast(buffer_size, tf.int64),
+        seed=seed,
+        seed2=epoch + 1,  # the pair (0, 0) would mean "choose a random seed"
+        seed_generator=tf.raw_ops.DummySeedGenerator(),
+        reshuffle_each_iteration=False,
+        output_types=[tf.string, tf.int64],
+        output_shapes=[[], []],
+    )
+    return tf.data.experimental.from_variant(variant, dataset.element_spec)
+
+
+def count_records(path: str) -> int:
+    """Records in an uncompressed TFRecord file; only the length in each header is read.
+
+    Raises:
+      RunError: the file ends within a record.
+    """
+    size = tf.io.gfile.stat(path).length
+    position = count = 0
+    # GFile fetches half a megabyte at every seek, which for a local file is most of the time.
+    with tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb", 0) as file:
+        while position < size:
+            file.seek(position)
+            header = file.read(8)
+            # header: length, its checksum (4 bytes); then the data and their checksum (4 bytes)
+            length = struct.unpack("<Q", header)[0] if len(header) == 8 else size
+            position += 16 + length
+            if position > size:
+                raise RunError(
+                    f"{path}, record {count} (counted from 0) ends after the file's {size} "
+                    "bytes: the file is cut off, damaged or compressed. Write or copy it again."
+                )
+            count += 1
+    return count

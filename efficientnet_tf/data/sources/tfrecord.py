@@ -1,0 +1,196 @@
+"""ImageNet, or any set in its layout, from TFRecord files on a disk or in a bucket.
+
+The layout is that of the official code: `train-00000-of-01024` ..., `validation-00000-of-00128`
+..., each record a tf.train.Example with `image/encoded` and `image/class/label` (1..1000). What
+scripts/prepare_tfrecords.py writes has this layout, too, with a manifest and, if the source has a
+minival split, `minival-*` files.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import tensorflow as tf
+
+from efficientnet_tf.data.sources import manifest
+from efficientnet_tf.data.sources.holdout import PAPER_MINIVAL, choose_rows, default_count
+from efficientnet_tf.data.sources.records import (
+    FILES_READ_AT_ONCE,
+    Parse,
+    RecordFiles,
+    RecordSource,
+    count_records,
+)
+from efficientnet_tf.errors import UsageError
+
+LAYOUT = "train-00000-of-01024 ..., validation-00000-of-00128 ..."
+IMAGENET_TRAIN, IMAGENET_TEST = 1_281_167, 50_000  # examples
+IMAGENET_LAYOUT = (1000, 1024, 128)  # classes, train files, validation files
+
+
+def tfrecord_source(
+    data_dir: str | None,
+    *,
+    num_classes: int | None = None,
+    minival_shards: int | None = 20,
+    minival: int = 0,
+    split_seed: int = 0,
+    label_offset: int = 1,
+    checksums: bool = False,
+) -> RecordSource:
+    """A source of the TFRecord files in `data_dir` (a folder or gs://bucket/folder).
+
+    "test" are the validation-* files. "minival" are `minival` training images chosen by
+    `split_seed` (25,000 in the paper); with 0 the minival-* files if there are any, else the
+    first `minival_shards` train-* files (20 in the official code: 25,022 of ImageNet), else, if
+    that is None, a tenth of the training images, at most 25,000.
+
+    Counts come from the manifest. Without one they are known for ImageNet in 1,024 + 128 files;
+    otherwise every record's header is read once, which takes long on a bucket.
+
+    Args:
+      num_classes: None: as the manifest says, else 1000.
+      label_offset: the stored number of class 0, if there is no manifest.
+      checksums: compare the contents of all files with the manifest, not only their sizes.
+
+    Raises:
+      UsageError: folder or files are missing, or no training image would be left.
+      RunError: a file differs from what the manifest says, or has to be counted and is cut off.
+    """
+    if not data_dir or not tf.io.gfile.isdir(data_dir):
+        found = "no data_dir was given" if not data_dir else f'"{data_dir}" is not a folder'
+        raise UsageError(
+            f"data_dir must be a folder (or gs://bucket/folder) with TFRecord files {LAYOUT}; "
+            f"{found}. Without ImageNet at hand, use the data set digits or synthetic."
+        )
+    stored = manifest.read(data_dir)
+    classes = num_classes or (stored.num_classes if stored else IMAGENET_LAYOUT[0])
+    if stored:
+        if classes != stored.num_classes:
+            raise UsageError(
+                f"num_classes must be {stored.num_classes}, as {manifest.MANIFEST} in {data_dir} "
+                f"says, got {classes}. Leave it out."
+            )
+        manifest.verify(stored, data_dir, checksums=checksums)
+        files = {split: _listed(data_dir, entries) for split, entries in stored.files.items()}
+    else:
+        if checksums:
+            raise UsageError(
+                f"data_dir has no {manifest.MANIFEST} with checksums to verify: {data_dir}. Write "
+                "one with scripts/prepare_tfrecords.py --manifest_only, or do not ask for it."
+            )
+        files = {
+            "train": RecordFiles(_find_files(data_dir, "train")),
+            "test": RecordFiles(_find_files(data_dir, "validation")),
+        }
+    lengths = [len(files[split].paths) if split in files else 0 for split in ("train", "test")]
+    is_imagenet = (classes, *lengths) == IMAGENET_LAYOUT
+    by_shards = not minival and minival_shards is not None
+    if not stored and not (is_imagenet and by_shards):
+        files = {split: _counted(found) for split, found in files.items()}
+    if minival or ("minival" not in files and not by_shards):
+        files["train"], files["minival"] = _hold_out_images(files["train"], minival, split_seed)
+    elif "minival" not in files:
+        files["train"], files["minival"] = _hold_out_files(files["train"], minival_shards)
+    return RecordSource(
+        name=stored.name if stored else "imagenet" if is_imagenet else "tfrecord",
+        num_classes=classes,
+        class_names=stored.class_names if stored else None,
+        num_examples=_num_examples(files),
+        files=files,
+        parse=official_parser(stored.label_offset if stored else label_offset),
+    )
+
+
+def official_parser(label_offset: int) -> Parse:
+    """Reads a tf.train.Example in the official layout; `label_offset` is the number of class 0."""
+
+    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        features = tf.io.parse_single_example(
+            record,
+            {
+                "image/encoded": tf.io.FixedLenFeature([], tf.string),
+                "image/class/label": tf.io.FixedLenFeature([], tf.int64),
+            },
+        )
+        return features["image/encoded"], features["image/class/label"] - label_offset
+
+    return parse
+
+
+def _listed(data_dir: str, entries: tuple[manifest.FileEntry, ...]) -> RecordFiles:
+    """The files of a split in a manifest."""
+    return RecordFiles(
+        [os.path.join(data_dir, entry.name) for entry in entries],
+        np.array([entry.examples for entry in entries], np.int64),
+    )
+
+
+def _counted(files: RecordFiles) -> RecordFiles:
+    with ThreadPoolExecutor(FILES_READ_AT_ONCE) as pool:  # waiting for a bucket, mostly
+        return RecordFiles(files.paths, np.array(list(pool.map(count_records, files.paths))))
+
+
+def _hold_out_images(files: RecordFiles, minival: int, seed: int) -> tuple[RecordFiles, ...]:
+    """Train and minival of the same files: which records belong to which is decided by `seed`."""
+    total = int(files.kept_counts().sum())
+    minival = minival or default_count(total, at_most=PAPER_MINIVAL)
+    held_out = np.zeros(total, bool)
+    held_out[choose_rows(total, minival, seed)] = True
+    return tuple(RecordFiles(files.paths, files.counts, kept) for kept in (~held_out, held_out))
+
+
+def _hold_out_files(files: RecordFiles, shards: int | None) -> tuple[RecordFiles, ...]:
+    """Train and minival: the first `shards` files are minival."""
+    if isinstance(shards, bool) or not isinstance(shards, int):
+        raise UsageError(f"minival_shards must be a whole number, got {shards!r}.")
+    total = len(files.paths)
+    if not 0 <= shards < total:
+        raise UsageError(
+            f"minival_shards must leave training files: {shards} of the {total} train-* files in "
+            f"{os.path.dirname(files.paths[0])} were to be held out. Choose 0 to {total - 1}, or "
+            "hold out single images with minival."
+        )
+    return tuple(
+        RecordFiles(files.paths[part], None if files.counts is None else files.counts[part])
+        for part in (slice(shards, None), slice(shards))
+    )
+
+
+def _num_examples(files: Mapping[str, RecordFiles]) -> dict[str, int]:
+    """Examples of each split; of ImageNet's files they need not be counted."""
+    sizes = {
+        split: 0 if found.counts is None else int(found.kept_counts().sum())
+        for split, found in files.items()
+    }
+    if files["train"].counts is None:
+        shards = len(files["minival"].paths)
+        sizes["minival"] = int(IMAGENET_TRAIN * shards / IMAGENET_LAYOUT[1])  # as official
+        sizes["train"] = IMAGENET_TRAIN - sizes["minival"]
+        sizes["test"] = IMAGENET_TEST
+    return {split: sizes.get(split, 0) for split in ("train", "minival", "test")}
+
+
+def _find_files(data_dir: str, prefix: str) -> tuple[str, ...]:
+    """The complete set `prefix`-NNNNN-of-MMMMM in a folder, in order."""
+    names = [os.path.basename(path) for path in tf.io.gfile.glob(f"{data_dir}/{prefix}-*")]
+    matches = [re.fullmatch(rf"{prefix}-(\d{{5}})-of-(\d{{5}})", name) for name in sorted(names)]
+    totals = {int(match[2]) for match in matches if match}
+    if len(totals) != 1:
+        found = "none" if not totals else f"sets of {' and of '.join(map(str, sorted(totals)))}"
+        raise UsageError(
+            f"data_dir must hold one set of {prefix}-NNNNN-of-MMMMM files ({LAYOUT}), found "
+            f"{found} in {data_dir}. Check the folder and the names of the files."
+        )
+    total = totals.pop()
+    expected = [f"{prefix}-{number:05d}-of-{total:05d}" for number in range(total)]
+    missing = sorted(set(expected) - set(names))
+    if missing:
+        listed = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise UsageError(
+            f"data_dir lacks {len(missing)} of {total} {prefix} files: {listed} (in {data_dir}). "
+            "Finish the download or conversion."
+        )
+    return tuple(os.path.join(data_dir, name) for name in expected)

@@ -1,0 +1,1 @@
+"""One experiment: its parts assembled from a configuration, and the modes it runs in."""

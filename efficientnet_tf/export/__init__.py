@@ -1,0 +1,1 @@
+"""A trained network as SavedModel, TFLite and ONNX, each proved in its runtime."""

@@ -1,0 +1,1 @@
+"""Answers of a trained network to single images: predictions and class activation maps."""

@@ -1,0 +1,218 @@
+"""The same training several times, with other seeds or other folds held out: mean and spread.
+
+Each run is a process of main.py in a folder of its own, so one that fails takes no other with it.
+A run that has its result is not started again, one that was stopped goes on. A folder takes one
+process at a time, and other flags only as long as none has begun to train there. With seeds the
+result is what main.py says of the test split. With folds every image of train and minival is held
+out once; a run is then trained to its end and only there evaluated on its fold, for a checkpoint
+chosen by that fold would be flattered by it.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from efficientnet_tf.errors import RunError, UsageError
+
+_ROOT = Path(__file__).resolve().parents[2]
+_FLAGS, _LOG = "flags.json", "log.txt"
+_BEGUN = "config.json"  # which main.py writes once nothing more can be wrong with its flags
+_SECONDS_TO_SAVE = 60.0  # that a run has when this process is stopped
+_STOPPED = (-signal.SIGTERM, -signal.SIGINT)
+SUMMARY = "summary.json"
+METRICS = ("top1", "top5", "loss", "mean_per_class_accuracy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One of the runs.
+
+    Attributes:
+        name: of its folder, "seed-0" or "fold-2".
+        flags: what it adds to the common ones.
+        modes: of main.py, one after another.
+        split: whose evaluation is its result.
+    """
+
+    name: str
+    flags: tuple[str, ...]
+    modes: tuple[str, ...] = ("train_and_eval",)
+    split: str = "test"
+
+
+def seeds(count: int) -> list[Run]:
+    return [Run(f"seed-{seed}", (f"--config.train.seed={seed}",)) for seed in range(count)]
+
+
+def folds(count: int) -> list[Run]:
+    return [
+        Run(
+            f"fold-{fold}",
+            (f"--config.data.folds={count}", f"--config.data.fold={fold}"),
+            ("train", "eval"),
+            "minival",
+        )
+        for fold in range(count)
+    ]
+
+
+def run_all(
+    runs: Sequence[Run], flags: Sequence[str], folder: str, say: Callable[[str], Any] = print
+) -> list[dict[str, Any]]:
+    """Starts the runs in turn; what each one's result file holds.
+
+    Args:
+        flags: of main.py, common to all runs.
+        folder: has a folder for each run, with its log.txt beside what main.py writes.
+
+    Raises:
+        UsageError: main.py refused the flags, or the folder holds runs of other flags, is in use
+            or cannot be written.
+        RunError: a run failed, or was stopped.
+    """
+    found = []
+    for run in runs:
+        result = train(run, flags, folder)
+        found.append(result)
+        say(f"{run.name}: {describe(result)}")
+    return found
+
+
+def train(run: Run, flags: Sequence[str], folder: str) -> dict[str, Any]:
+    """Brings one run to its result; see `run_all`."""
+    model_dir = Path(folder) / run.name
+    wanted = [*flags, *run.flags]
+    if "://" in folder:
+        raise UsageError(f'--model_dir must be a folder of this machine, received "{folder}".')
+    try:
+        model_dir.mkdir(parents=True, exist_ok=True)
+        (model_dir / _LOG).touch()
+    except OSError as error:
+        raise UsageError(
+            f'--model_dir: "{model_dir}" cannot be written: {error.strerror}. Give a folder that '
+            "you may write to."
+        ) from error
+    with open(model_dir / _LOG, "ab") as log:
+        _lock(log, model_dir)
+        _check_flags(model_dir, wanted)
+        for mode in run.modes if _result(model_dir, run.split) is None else ():
+            split = [f"--split={run.split}"] if mode == "eval" else []
+            _main_py([*wanted, f"--mode={mode}", *split, f"--model_dir={model_dir}"], log, run.name)
+    result = _result(model_dir, run.split)
+    if result is None:
+        raise RunError(f"{run.name} has no evaluation of {run.split}; {model_dir / _LOG} says why.")
+    return result
+
+
+def _lock(log: IO[bytes], model_dir: Path) -> None:
+    """Of the open file: a process of main.py that outlives this one holds the lock, too."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UsageError(
+            f'--model_dir: a run is going on in "{model_dir}". Wait for it, or stop it.'
+        ) from error
+
+
+def _main_py(flags: Sequence[str], log: IO[bytes], name: str) -> None:
+    """A process of main.py to its end. An exception here ends it, with time to save."""
+    path, before = Path(log.name), os.fstat(log.fileno()).st_size
+    child = subprocess.Popen(
+        [sys.executable, str(_ROOT / "main.py"), *flags],
+        stdout=log,
+        stderr=log,
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+    )
+    try:
+        code = child.wait()
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_SECONDS_TO_SAVE)
+            child.kill()
+            child.wait()
+    lines = path.read_bytes()[before:].decode("utf-8", "replace").strip().splitlines()
+    # main.py ends well when a signal has made it save and stop: that is no trained network.
+    if code in _STOPPED or any(line.startswith("stopped by ") for line in lines):
+        raise RunError(f"{name} was stopped; the same command goes on from there.")
+    errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
+    if code == 2 and errors:
+        raise UsageError("\n".join(lines[errors[-1] :]).removeprefix("error: "))
+    if code:
+        last = "\n".join(lines[errors[-1] if errors else -1 :]) or "no output."
+        raise RunError(
+            f"{name} ended with exit code {code}: {last} The same command goes on from there."
+        )
+
+
+def _result(model_dir: Path, split: str) -> dict[str, Any] | None:
+    """The evaluation of the averaged weights, of the raw ones where a run keeps no averages."""
+    for weights in ("", "-raw"):
+        path = model_dir / f"evaluation-{split}{weights}.json"
+        if path.exists():
+            return json.loads(path.read_text(encoding="utf-8"))
+    return None
+
+
+def _check_flags(model_dir: Path, flags: Sequence[str]) -> None:
+    """A folder is for one command; its flags are kept there."""
+    path = model_dir / _FLAGS
+    if path.exists() and (model_dir / _BEGUN).exists():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored != list(flags):
+            raise UsageError(
+                f'--model_dir: "{model_dir}" was begun with other flags: {" ".join(stored)}. Use '
+                "the same, or another --model_dir."
+            )
+        return
+    path.write_text(json.dumps(list(flags), indent=2), encoding="utf-8")
+
+
+def describe(result: dict[str, Any]) -> str:
+    return f"top-1 {100 * result['top1']:.2f} %, loss {result['loss']:.4f}"
+
+
+def summary(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Of each metric that all results have: mean, standard deviation (of n - 1), min, max."""
+    return {
+        name: {
+            "mean": statistics.fmean(values),
+            "deviation": statistics.stdev(values) if len(values) > 1 else 0.0,
+            "min": min(values),
+            "max": max(values),
+        }
+        for name in METRICS
+        if all(name in result for result in results)
+        for values in [[result[name] for result in results]]
+    }
+
+
+def spread(results: Sequence[dict[str, Any]]) -> str:
+    """`top-1 98.61 +- 0.32 % (98.33 to 98.89), loss 0.0712 +- 0.0100, 3 runs`."""
+    top1, loss = (summary(results)[name] for name in ("top1", "loss"))
+    percent = {key: 100 * value for key, value in top1.items()}
+    return (
+        f"top-1 {percent['mean']:.2f} +- {percent['deviation']:.2f} % ({percent['min']:.2f} to "
+        f"{percent['max']:.2f}), loss {loss['mean']:.4f} +- {loss['deviation']:.4f}, "
+        f"{len(results)} runs"
+    )
+
+
+def write_summary(path: str, results: Sequence[dict[str, Any]]) -> None:
+    content = {"runs": len(results), "metrics": summary(results)}
+    temporary = f"{path}.tmp{os.getpid()}"
+    Path(temporary).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

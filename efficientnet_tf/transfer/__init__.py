@@ -1,0 +1,1 @@
+"""Fine-tuning: first weights, frozen stages, settings for a folder of images."""
