@@ -33,11 +33,11 @@ from efficientnet_tf.inference.prediction_table import (
     Unusable,
     best,
     check_table_path,
-    check_writable,
     shown_path,
     write_table,
 )
 from efficientnet_tf.machine.startup import start_tensorflow
+from efficientnet_tf.storage.files import check_writable
 from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
 
 _SAVED_MODEL = flags.DEFINE_string("saved_model", None, "an export of main.py")
@@ -117,7 +117,7 @@ def run(arguments: list[str]) -> int:
         check_table_path(_OUTPUT.value)
     ids: dict[str, int] = {}
     if _SUBMISSION.value:
-        check_writable("--submission", _SUBMISSION.value)
+        check_writable("--submission", _SUBMISSION.value, make_folder=True)
         ids = imagenet_submission.read_ids(_DEVKIT.value)
     paths = image_paths(arguments, sys.stdin)
     start_tensorflow()

@@ -21,6 +21,7 @@ from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.machine.startup import start_tensorflow
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.operations import count
+from efficientnet_tf.storage.files import write_json
 
 
 def _end_with_the_search() -> None:
@@ -69,10 +70,7 @@ def main(argv: Sequence[str]) -> int:
     except (UsageError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         result = {"error": str(error)}
-    temporary = f"{job['result']}.tmp{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(result, file)
-    os.replace(temporary, job["result"])
+    write_json(job["result"], result)
     return 0
 
 
