@@ -57,6 +57,7 @@ setup(
             "onnx>=1.16",
             "onnxruntime>=1.18",
             "tf2onnx>=1.17",
+            "import-linter>=2.1",
             "pytest>=8,<10",
             "pytest-xdist>=3.5,<4",
             "ruff==0.17.5",
