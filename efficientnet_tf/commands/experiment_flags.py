@@ -67,7 +67,10 @@ def help_lines() -> list[str]:
 def stored_config(argv: Sequence[str]) -> dict[str, Any] | None:
     """config.json in the --model_dir of a command line, which thereby says all about its run.
 
-    None without --model_dir, with a --config of its own, or where there is no run.
+    None without --model_dir, and with a --config of its own.
+
+    Raises:
+        UsageError: there is no run.
     """
     given = dict(argument.split("=", 1) for argument in argv[1:] if "=" in argument)
     model_dir = given.get("--model_dir")
@@ -84,7 +87,12 @@ def stored_config(argv: Sequence[str]) -> dict[str, Any] | None:
     try:
         with open(path, encoding="utf-8") as file:
             stored = json.load(file)
-    except (OSError, ValueError):  # checked where the run is used
+    except OSError as error:
+        raise UsageError(
+            f'--model_dir: there is no run in "{model_dir}": it has no config.json. Give the '
+            "--model_dir of a run of main.py."
+        ) from error
+    except ValueError:  # said where the run is used
         return None
     return stored if isinstance(stored, dict) else None
 

@@ -14,11 +14,9 @@ from efficientnet_tf.runs.trained_model import TrainedModel
 
 def default_directory(model_dir: str | None, weights: str | None) -> str:
     """Of the SavedModel, where none is given: in the run, or beside the file of weights."""
-    return (
-        f"{model_dir}/export"
-        if model_dir
-        else f"{weights}".removesuffix(".safetensors") + ".export"
-    )
+    if model_dir:
+        return f"{model_dir}/export"
+    return f"{str(weights).removesuffix('.safetensors')}.export"
 
 
 def export_on_images(
