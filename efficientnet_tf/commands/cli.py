@@ -22,7 +22,6 @@ from efficientnet_tf.evaluation import request as evaluation_request
 from efficientnet_tf.export.options import DTYPES, FORMATS, IMAGES, ExportOptions, parse_formats
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
-from efficientnet_tf.terminal.table import aligned
 from efficientnet_tf.zoo import list_models
 
 MODES = ("train_and_eval", "train", "eval", "export")
@@ -113,11 +112,13 @@ def help_text() -> str:
 
 
 def models_table() -> str:
-    rows: list[tuple[str, ...]] = [("name", "pixels", "classes", "params", "multiply-adds")]
+    lines = [f"{'name':<24}{'pixels':>7}{'classes':>9}{'params':>14}{'multiply-adds':>18}"]
     for model in list_models():
-        numbers = (model.resolution, model.classes, f"{model.params:,}", f"{model.multiply_adds:,}")
-        rows.append((model.name, *map(str, numbers)))
-    return "\n".join(aligned(rows))
+        lines.append(
+            f"{model.name:<24}{model.resolution:>7}{model.classes:>9}{model.params:>14,}"
+            f"{model.multiply_adds:>18,}"
+        )
+    return "\n".join(lines)
 
 
 def _check_arguments(argv: Sequence[str], known: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from efficientnet_tf.errors import UsageError, first_line
 from efficientnet_tf.runs.predictions import Predictions, load
-from efficientnet_tf.runs.stored_config import stored_config
+from efficientnet_tf.runs.stored_config import read_config
 from efficientnet_tf.storage.files import entries, exists, opened, read_json
 
 _EVALUATION = re.compile(r"evaluation-([\w-]+)\.json")
@@ -111,7 +111,7 @@ def read_run(model_dir: str) -> RunFiles:
     Raises:
         UsageError: there is none, or its configuration cannot be read.
     """
-    config = stored_config(model_dir)
+    config = read_config(model_dir)
     try:
         _, names = entries(model_dir, lambda name: True)
     except OSError as error:

@@ -8,7 +8,7 @@ from efficientnet_tf.errors import UsageError, first_line
 from efficientnet_tf.storage.files import exists, read_json
 
 
-def stored_config(model_dir: str) -> Mapping[str, Any]:
+def read_config(model_dir: str) -> Mapping[str, Any]:
     """All fields by their dotted names; of an older version some may be missing.
 
     Raises:

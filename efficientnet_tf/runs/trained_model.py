@@ -19,7 +19,7 @@ from efficientnet_tf.importers import weights_file
 from efficientnet_tf.models.networks import configured, find_network
 from efficientnet_tf.runs.checkpoint import read_classes, restore_variables
 from efficientnet_tf.runs.init_record import read_record
-from efficientnet_tf.runs.stored_config import stored_config
+from efficientnet_tf.runs.stored_config import read_config
 from efficientnet_tf.storage.files import read_json
 from efficientnet_tf.zoo import create_model
 
@@ -56,7 +56,7 @@ def from_run(model_dir: str, *, resolution: int | None = None) -> TrainedModel:
     Raises:
         UsageError: there is no run, no checkpoint, or it cannot be read.
     """
-    stored = stored_config(model_dir)
+    stored = read_config(model_dir)
     asked = _section(ModelConfig(), "model", stored, model_dir)
     if resolution is not None:
         asked.resolution = resolution
