@@ -81,8 +81,7 @@ class FlagGroups:
 
     def choice(self, name: str, default: str | None, choices: Sequence[str], meaning: str) -> None:
         """One of `choices`, which `meaning` need not repeat."""
-        listed = f"{meaning}: {', '.join(choices)}"
-        flags.DEFINE_enum(name, default, list(choices), listed, flag_values=self.values)
+        flags.DEFINE_enum(name, default, list(choices), meaning, flag_values=self.values)
         self._groups[-1][1].append(name)
 
     def many(self, name: str, default: Sequence[str] | None, meaning: str) -> None:
