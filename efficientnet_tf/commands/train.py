@@ -13,7 +13,12 @@ from typing import Any
 
 from efficientnet_tf.commands.experiment_flags import take_experiment
 from efficientnet_tf.commands.flag_groups import FlagGroups
-from efficientnet_tf.commands.shared_flags import export_options, take_device, take_export
+from efficientnet_tf.commands.shared_flags import (
+    export_options,
+    refuse_arguments,
+    take_device,
+    take_export,
+)
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.evaluation.request import FLAGS as OF_EVALUATE
 from efficientnet_tf.models.networks import configured
@@ -44,10 +49,7 @@ def report(model_dir: str, source: Any, with_pictures: bool) -> str:
 
 
 def run(given: SimpleNamespace) -> None:
-    if given.arguments:
-        raise UsageError(
-            f'unexpected argument "{given.arguments[0]}": everything is a flag, as --name=value.'
-        )
+    refuse_arguments(given)
     if given.mode not in _MODES:
         raise UsageError(
             f'--mode must be one of {", ".join(_MODES)}, received "{given.mode}".'
