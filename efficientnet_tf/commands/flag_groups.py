@@ -16,10 +16,24 @@ class _Number(flags.FloatParser):
     """A finite number."""
 
     def parse(self, argument: Any) -> float:
-        value = super().parse(argument)
+        try:
+            value = super().parse(argument)
+        except ValueError:
+            value = math.nan
         if not math.isfinite(value):
             raise ValueError(f"expected a finite number, received {argument}")
         return value
+
+
+class _Whole(flags.IntegerParser):
+    """A whole number, at least `lower_bound` if that is not None."""
+
+    def parse(self, argument: Any) -> int:
+        try:
+            return super().parse(argument)
+        except ValueError as error:
+            least = "" if self.lower_bound is None else f" of at least {self.lower_bound}"
+            raise ValueError(f"expected a whole number{least}, received {argument}") from error
 
 
 class _Numbers(flags.ArgumentParser):
@@ -68,7 +82,7 @@ class FlagGroups:
 
     def whole(self, name: str, default: int | None, meaning: str, low: int | None = None) -> None:
         """A whole number, at least `low`."""
-        flags.DEFINE_integer(name, default, meaning, low, flag_values=self.values)
+        flags.DEFINE(_Whole(low), name, default, meaning, flag_values=self.values)
         self._groups[-1][1].append(name)
 
     def number(self, name: str, default: float | None, meaning: str) -> None:
@@ -80,7 +94,7 @@ class FlagGroups:
         self._groups[-1][1].append(name)
 
     def choice(self, name: str, default: str | None, choices: Sequence[str], meaning: str) -> None:
-        """One of `choices`, which `meaning` need not repeat."""
+        """One of `choices`, which --help puts before `meaning`."""
         flags.DEFINE_enum(name, default, list(choices), meaning, flag_values=self.values)
         self._groups[-1][1].append(name)
 
@@ -111,14 +125,17 @@ class FlagGroups:
             if "=" not in argument and not self._is_switch(name):
                 raise UsageError(f"flag --{name} needs a value: --{name}=...")
 
-    def parse(self, argv: Sequence[str]) -> list[str]:
+    def parse(self, argv: Sequence[str], *, passes_on: bool = False) -> list[str]:
         """Reads the flags of a command line; the other arguments.
+
+        Args:
+            passes_on: flags that were not declared are other arguments, too.
 
         Raises:
             UsageError: a flag is unknown or has a value that it cannot have.
         """
         try:
-            return self.values(list(argv))[1:]
+            return self.values(list(argv), known_only=passes_on)[1:]
         except flags.Error as error:
             *_, last = str(error).strip().splitlines()  # what is before may be a traceback
             raise UsageError(f"{last}. See --help.") from error

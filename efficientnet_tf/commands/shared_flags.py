@@ -6,6 +6,7 @@ from typing import Any
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.export.options import DTYPES, FORMATS, IMAGES, ExportOptions, parse_formats
+from efficientnet_tf.models.compound import Coefficients
 
 
 def take_device(take: FlagGroups) -> None:
@@ -13,6 +14,14 @@ def take_device(take: FlagGroups) -> None:
     take.text("tpu", None, "local, a TPU's name or grpc://...; default: GPUs if any, else CPU")
     take.text("tpu_zone", None, "of a TPU given by name; default: this machine's")
     take.text("tpu_project", None, "of a TPU given by name; default: this machine's")
+
+
+def refuse_arguments(given: SimpleNamespace) -> None:
+    """Raises a UsageError if there is an argument that is no flag."""
+    if given.arguments:
+        raise UsageError(
+            f'unexpected argument "{given.arguments[0]}": everything is a flag, as --name=value.'
+        )
 
 
 def take_source(take: FlagGroups) -> None:
@@ -28,6 +37,20 @@ def take_splits(take: FlagGroups) -> None:
 
 def take_class_names(take: FlagGroups) -> None:
     take.text("class_names", None, "a text file with one name on each line")
+
+
+def take_coefficients(take: FlagGroups) -> None:
+    """Those of compound scaling."""
+    triple = Coefficients()
+    take.number("alpha", triple.alpha, "of compound scaling: depth for each step of phi")
+    take.number("beta", triple.beta, "width for each step of phi")
+    take.number("gamma", triple.gamma, "resolution for each step of phi")
+    take.number("tolerance", triple.tolerance, "of alpha * beta^2 * gamma^2 = 2")
+
+
+def coefficients(given: SimpleNamespace) -> Coefficients:
+    """What `take_coefficients` was given; raises UsageError."""
+    return Coefficients(given.alpha, given.beta, given.gamma, given.tolerance)
 
 
 def take_export(take: FlagGroups) -> None:
@@ -49,14 +72,6 @@ def export_options(given: SimpleNamespace) -> ExportOptions:
         given.export_xla,
         given.export_images,
     )
-
-
-def refuse_arguments(given: SimpleNamespace) -> None:
-    """Raises a UsageError if the command line has more than flags."""
-    if given.arguments:
-        raise UsageError(
-            f'unexpected argument "{given.arguments[0]}": everything is a flag, as --name=value.'
-        )
 
 
 def take_network(take: FlagGroups, *, model: bool = True, several: bool = False) -> None:
