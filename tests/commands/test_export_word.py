@@ -1,4 +1,4 @@
-"""The word export, and serving_request.py and bench_latency.py of scripts/, as a user calls them."""
+"""The word export, and serving_request.py and bench_latency.py, as a user calls them."""
 
 import base64
 import json
