@@ -162,7 +162,8 @@ class FlagGroups:
             return self.values(list(argv), known_only=passes_on)[1:]
         except flags.Error as error:
             *_, last = str(error).strip().splitlines()  # what is before may be a traceback
-            raise UsageError(f"{last}. See --help.") from error
+            end = "" if last.endswith((".", "?")) else "."
+            raise UsageError(f"{last}{end} See --help.") from error
 
     def given(self) -> SimpleNamespace:
         """The value of each flag as an attribute."""
