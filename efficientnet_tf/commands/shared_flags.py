@@ -6,6 +6,7 @@ from typing import Any
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.export.options import DTYPES, FORMATS, IMAGES, ExportOptions, parse_formats
+from efficientnet_tf.models.compound import Coefficients
 
 
 def take_device(take: FlagGroups) -> None:
@@ -15,11 +16,42 @@ def take_device(take: FlagGroups) -> None:
     take.text("tpu_project", None, "of a TPU given by name; default: this machine's")
 
 
+def refuse_arguments(given: SimpleNamespace) -> None:
+    """Raises a UsageError if there is an argument that is no flag."""
+    if given.arguments:
+        raise UsageError(
+            f'unexpected argument "{given.arguments[0]}": everything is a flag, as --name=value.'
+        )
+
+
 def take_source(take: FlagGroups) -> None:
     """A data set: --source, --data_dir and --classes."""
     take.text("source", "digits", "as config.data.source: folder:PATH, csv:FILE, tfds:NAME, ...")
     take.text("data_dir", None, "where the source's files are, if it needs that")
     take.whole("classes", 0, "of the data set, if no manifest says so; 0: 1000", low=0)
+
+
+def take_coefficients(take: FlagGroups) -> None:
+    """Those of compound scaling."""
+    triple = Coefficients()
+    take.number("alpha", triple.alpha, "of compound scaling: depth for each step of phi")
+    take.number("beta", triple.beta, "width for each step of phi")
+    take.number("gamma", triple.gamma, "resolution for each step of phi")
+    take.number("tolerance", triple.tolerance, "of alpha * beta^2 * gamma^2 = 2")
+
+
+def coefficients(given: SimpleNamespace) -> Coefficients:
+    """What `take_coefficients` was given; raises UsageError."""
+    return Coefficients(given.alpha, given.beta, given.gamma, given.tolerance)
+
+
+def take_trainings(take: FlagGroups, output_dir: str) -> None:
+    """What the words have that train networks of several scales."""
+    take.text("output_dir", output_dir, "written to and resumed from")
+    classes = "counted; default: digits 10, data.num_classes, or the network's own"
+    take.whole("classes", None, classes, low=1)
+    take.whole("seeds", 3, "trainings of each network", low=1)
+    take.switch("dry_run", False, "only print which networks there are and what they cost")
 
 
 def take_export(take: FlagGroups) -> None:
