@@ -51,6 +51,22 @@ class _Numbers(flags.ArgumentParser):
         return "numbers"
 
 
+class _Some(flags.ListParser):
+    """Some of these texts, with commas between them."""
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        super().__init__()
+        self._choices = choices
+
+    def parse(self, argument: Any) -> list[str]:
+        found = super().parse(argument)
+        for each in found:
+            if each not in self._choices:
+                known = ", ".join(self._choices)
+                raise ValueError(f'"{each}" is none of {known}.{nearest(each, self._choices)}')
+        return found
+
+
 class FlagGroups:
     """Takes the flags of one command and understands a command line by them.
 
@@ -90,7 +106,8 @@ class FlagGroups:
         self._groups[-1][1].append(name)
 
     def numbers(self, name: str, default: str | None, meaning: str) -> None:
-        flags.DEFINE(_Numbers(), name, default, meaning, flag_values=self.values)
+        commas = flags.CsvListSerializer(",")
+        flags.DEFINE(_Numbers(), name, default, meaning, self.values, commas)
         self._groups[-1][1].append(name)
 
     def choice(self, name: str, default: str | None, choices: Sequence[str], meaning: str) -> None:
@@ -102,6 +119,13 @@ class FlagGroups:
         """Texts with commas between them."""
         given = None if default is None else list(default)
         flags.DEFINE_list(name, given, meaning, flag_values=self.values)
+        self._groups[-1][1].append(name)
+
+    def some(self, name: str, choices: Sequence[str], meaning: str) -> None:
+        """Some of `choices`, with commas between them; all where it is not given."""
+        flags.DEFINE(
+            _Some(choices), name, list(choices), meaning, self.values, flags.CsvListSerializer(",")
+        )
         self._groups[-1][1].append(name)
 
     def repeated(self, name: str, meaning: str) -> None:
@@ -138,7 +162,8 @@ class FlagGroups:
             return self.values(list(argv), known_only=passes_on)[1:]
         except flags.Error as error:
             *_, last = str(error).strip().splitlines()  # what is before may be a traceback
-            raise UsageError(f"{last}. See --help.") from error
+            end = "" if last.endswith((".", "?")) else "."
+            raise UsageError(f"{last}{end} See --help.") from error
 
     def given(self) -> SimpleNamespace:
         """The value of each flag as an attribute."""

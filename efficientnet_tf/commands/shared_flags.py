@@ -53,6 +53,15 @@ def coefficients(given: SimpleNamespace) -> Coefficients:
     return Coefficients(given.alpha, given.beta, given.gamma, given.tolerance)
 
 
+def take_trainings(take: FlagGroups, output_dir: str) -> None:
+    """What the words have that train networks of several scales."""
+    take.text("output_dir", output_dir, "written to and resumed from")
+    classes = "counted; default: digits 10, data.num_classes, or the network's own"
+    take.whole("classes", None, classes, low=1)
+    take.whole("seeds", 3, "trainings of each network", low=1)
+    take.switch("dry_run", False, "only print which networks there are and what they cost")
+
+
 def take_export(take: FlagGroups) -> None:
     """What an export is to be."""
     take.text("export_dir", None, "the SavedModel; default: <model_dir>/export")

@@ -1,9 +1,8 @@
-"""scripts/profile.py as a user runs it."""
+"""main.py profile as a user runs it."""
 
 import csv
 import json
 import os
-import pstats
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +12,11 @@ import pytest
 from keras import layers
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "scripts" / "profile.py"
+MAIN = ROOT / "main.py"
 
 
 def run(*flags: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), *flags]
+    command = [sys.executable, str(MAIN), "profile", *flags]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
@@ -29,15 +28,11 @@ def totals(text: str) -> dict[str, str]:
 
 
 def test_one_of_ours_with_its_layers(tmp_path):
-    path, measured = tmp_path / "b0.csv", tmp_path / "profiler"
+    path = tmp_path / "b0.csv"
     done = run(
         "--model=efficientnet-b0",
         "--layers",
         f"--csv={path}",
-        # cProfile imports the standard library's `profile`, whose name this script has.
-        "--run_with_profiling",
-        "--use_cprofile_for_profiling",
-        f"--profile_file={measured}",
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -50,23 +45,6 @@ def test_one_of_ours_with_its_layers(tmp_path):
     assert [line for line in done.stdout.split("\n") if line.startswith("block7a_dwconv ")]
     with path.open(newline="") as file:
         assert sum(int(row["multiply_adds"]) for row in csv.DictReader(file)) == 385_814_752
-    assert pstats.Stats(str(measured)).total_calls > 0
-
-
-def test_the_scripts_beside_it_get_the_standard_profile():
-    program = (
-        f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
-        "import cProfile, profile\n"
-        "from absl import flags\n"
-        "profile.Profile, cProfile.Profile\n"
-        "print(profile.__file__, 'model' in flags.FLAGS)"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-    found, is_defined = done.stdout.split()
-    assert Path(found).parent == Path(pstats.__file__).parent
-    assert is_defined == "False"
 
 
 @pytest.mark.parametrize(
@@ -88,22 +66,14 @@ def test_what_is_wrong_is_said_at_once(flags, message):
 
 # One start of TensorFlow for all that follows.
 PROGRAM = """
-import contextlib, io, json, runpy, sys
-from absl import flags
-script = runpy.run_path(sys.argv[1])
-script["define_flags"]()
+import contextlib, io, json, sys
+from efficientnet_tf.commands import command_line
 answers = {}
-for name, case in json.loads(sys.argv[2]).items():
-    flags.FLAGS(["profile.py"])
-    for flag in flags.FLAGS:
-        flags.FLAGS[flag].unparse()
-    flags.FLAGS(["profile.py", *case])
+for name, case in json.loads(sys.argv[1]).items():
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            script["main"](["profile.py"])
-        except SystemExit as end:
-            answers[name] = [end.code, out.getvalue(), err.getvalue()]
+        code = command_line.main(["main.py", "profile", *case])
+    answers[name] = [code, out.getvalue(), err.getvalue()]
 print(json.dumps(answers))
 """
 
@@ -127,7 +97,7 @@ def answers(tmp_path_factory):
         "any size": [f"--saved={folder}/any.keras"],
         "no model": [f"--saved={folder}/not.keras"],
     }
-    program = [sys.executable, "-c", PROGRAM, str(SCRIPT), json.dumps(commands)]
+    program = [sys.executable, "-c", PROGRAM, json.dumps(commands)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(program, capture_output=True, text=True, env=environment, check=True)
     return json.loads(done.stdout)

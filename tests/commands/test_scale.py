@@ -1,4 +1,4 @@
-"""scripts/scale.py as a user runs it."""
+"""main.py scale as a user runs it."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 def scale(*flags: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "scale.py"), *flags],
+        [sys.executable, str(ROOT / "main.py"), "scale", *flags],
         capture_output=True,
         text=True,
         cwd=cwd,
@@ -34,9 +34,9 @@ def test_the_table_shows_costs_beside_the_formula() -> None:
 
 def test_no_tensorflow_is_needed_for_it() -> None:
     code = (
-        "import sys; sys.argv = ['scale.py', '--phi=3', '--network=resnet-50']\n"
-        f"sys.path.insert(0, {str(ROOT / 'scripts')!r}); import scale\n"
-        "scale.run(scale.parse(sys.argv))\n"
+        "import sys\n"
+        "from efficientnet_tf.commands import command_line\n"
+        "assert command_line.main(['main.py', 'scale', '--phi=3', '--model=resnet-50']) == 0\n"
         "print([name for name in ('tensorflow', 'keras', 'numpy') if name in sys.modules])"
     )
     done = subprocess.run(
@@ -57,7 +57,7 @@ def test_published_variants_are_explained() -> None:
 
 def test_the_scaled_model_is_saved_and_trained(tmp_path: Path) -> None:
     done = scale(
-        "--network=mobilenet-v1",
+        "--model=mobilenet-v1",
         "--phi=-9",
         "--classes=10",
         "--save_model=small.keras",
@@ -88,8 +88,8 @@ def test_the_scaled_model_is_saved_and_trained(tmp_path: Path) -> None:
         (["--factor=2"], "--factor needs --dimension=depth, width or resolution"),
         (["--phi=1", "--dimension=depth"], "--phi scales all three"),
         (["--phi=-19"], "too small for efficientnet-b0"),
-        (["--network=resnet50", "--phi=1"], 'Did you mean "resnet-50"'),
-        (["--network=missing.py:NET", "--phi=1"], 'no file "missing.py"'),
+        (["--model=resnet50", "--phi=1"], 'Did you mean "resnet-50"'),
+        (["--model=missing.py:NET", "--phi=1"], 'no file "missing.py"'),
         (["--phi=0", "--save_model=model.h5"], "--save_model must end in .keras"),
     ],
 )

@@ -1,32 +1,37 @@
-"""scripts/tpu_preflight.py: what it prints, what it refuses, how its table is resumed."""
+"""main.py preflight: what it prints, what it refuses, how its table is resumed."""
 
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tpu.children import MISSING
 
+from efficientnet_tf.commands import command_line, preflight
+from efficientnet_tf.commands.experiment_flags import parse_experiment, take_experiment
+from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.tpu import batch_table, requirements
 from efficientnet_tf.tpu.compiler import CompileReport, OutOfMemory
 from efficientnet_tf.tpu.preflight import describe
 from efficientnet_tf.tpu.targets import target
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "tpu_preflight.py"
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "main.py", "preflight")
 TINY = ("--config=configs/digits.py", "--config.model.resolution=32")
 needs_compiler = pytest.mark.skipif(MISSING is not None, reason=f"no TPU compiler: {MISSING}")
 
 
-@pytest.fixture(scope="module")
-def script() -> Any:
-    spec = importlib.util.spec_from_file_location("tpu_preflight", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs the word with flags in this process; its exit code."""
+
+    def call(*flags: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["main.py", "preflight", *flags])
+        return command_line.main()
+
+    return call
 
 
 @pytest.mark.parametrize(
@@ -34,26 +39,29 @@ def script() -> Any:
     [
         (["--tpu_type=v9-8"], 'must be one of .* received "v9-8"'),
         (["--tpu_typ=v3-8"], 'unknown flag --tpu_typ. Did you mean "tpu_type"'),
-        (["--tpu=local"], "--tpu is one of main.py"),
-        (["--mode=train"], "--mode is one of main.py"),
+        (["--tpu=local"], 'unknown flag --tpu. Did you mean "tpu_type"'),
+        (["--mode=train"], "unknown flag --mode"),
         (["--config.train.batch=1"], "config has no field"),
-        (["--functions=trian"], 'flag --functions: "trian" is none of train, eval, serving'),
-        (["--global_batch_size=-8"], "must be a whole number above 0"),
-        (["--serving_batch_size=some"], 'whole number above 0, received "some"'),
+        (["--functions=trian"], 'flag --functions=trian: "trian" is none of train, eval, serving'),
+        (
+            ["--global_batch_size=-8"],
+            "global_batch_size=-8: expected a whole number of at least 1, received -8",
+        ),
+        (["--serving_batch_size=some"], "whole number of at least 1, received some"),
         (["--tpu_type=v3-8,v6e-8"], "one slice, or --find_max_batch or --all"),
-        (["--all", "--models=efficientnet-b9"], '"efficientnet-b9" is none of'),
+        (["--all", "--models=efficientnet-b9"], 'unknown model "efficientnet-b9"'),
         (["v3-8"], "everything is a flag"),
     ],
 )
 def test_wrong_use_is_one_line(
-    script: Any,
+    run: Callable[..., int],
     arguments: list[str],
     message: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(requirements, "missing", lambda: None)
-    assert script.main(["tpu_preflight.py", *arguments]) == 2
+    assert run(*arguments) == 2
     printed = capsys.readouterr().err
     assert printed.count("\n") == 1
     assert printed.startswith("error: ")
@@ -66,10 +74,10 @@ def assert_matches(pattern: str, text: str) -> None:
 
 
 def test_says_what_is_missing(
-    script: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "libtpu" else 1)
-    assert script.main(["tpu_preflight.py"]) == 2
+    assert run() == 2
     assert capsys.readouterr().err == (
         "error: the TPU compiler is not here: libtpu is not installed: "
         "pip install 'efficientnet_tf[tpu-check]'.\n"
@@ -78,10 +86,12 @@ def test_says_what_is_missing(
     assert requirements.missing() == "libtpu exists for Linux x86-64 only, this is Linux arm64"
 
 
-def test_help_names_every_flag(script: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert script.main(["tpu_preflight.py", "--help"]) == 0
+def test_help_names_every_flag(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
     printed = capsys.readouterr().out
-    for name, _, _ in script._FLAGS:
+    take = FlagGroups()
+    preflight.take_flags(take)
+    for name in take.names:
         assert f"--{name}" in printed
     assert "v5litepod-8" in printed
 
@@ -108,10 +118,10 @@ def test_a_report_is_of_the_chip() -> None:
 
 @needs_compiler
 def test_one_function_from_the_command_line() -> None:
-    command = [sys.executable, str(SCRIPT), *TINY, "--tpu_type=v5litepod-1"]
+    command = [*COMMAND, *TINY, "--tpu_type=v5litepod-1"]
     done = subprocess.run(
         [*command, "--functions=serving", "--serving_batch_size=4"],
-        cwd=SCRIPT.parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -126,13 +136,15 @@ def test_one_function_from_the_command_line() -> None:
 
 @needs_compiler
 def test_the_table_is_made_from_what_is_there(
-    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A finished search starts no compile, so this takes no time."""
     path = tmp_path / "batches.csv"
     arguments = [*TINY, "--models=efficientnet-b0", "--tpu_type=v6e-8", f"--csv={path}"]
-    monkeypatch.setattr(sys, "argv", ["tpu_preflight.py", *TINY])  # ml_collections reads it itself
-    _, config, _ = script.parse(sys.argv)
+    monkeypatch.setattr(sys, "argv", ["main.py", *TINY])  # ml_collections reads it itself
+    take = FlagGroups()
+    take_experiment(take)
+    config, _ = parse_experiment(take, sys.argv)
     for batch, fits in ((32, True), (48, False)):
         row = batch_table.Row(
             batch_table.digest(config), "fast", "efficientnet-b0", "v6e-8", batch, fits, 3e10,
@@ -141,8 +153,8 @@ def test_the_table_is_made_from_what_is_there(
         batch_table.append(str(path), row)
     markdown = tmp_path / "batches.md"
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--all", *arguments, f"--markdown={markdown}"],
-        cwd=SCRIPT.parents[1],
+        [*COMMAND, "--all", *arguments, f"--markdown={markdown}"],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
