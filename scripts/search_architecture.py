@@ -7,7 +7,7 @@ Each candidate is trained by the configuration on its own; its epochs are the bu
 with the same flags, or with more candidates, it goes on where it was. Writes results.jsonl,
 best.txt (a flag for main.py), pareto.png and pareto.svg. A proxy ranks what learns fast on its
 task: a winner on digits in five epochs is no winner on ImageNet. Exit code 0: done; 1: failed on
-the way; 2: wrong use; 130: stopped by Ctrl-C.
+the way; 2: wrong use; 130: stopped by a signal.
 """
 
 import dataclasses

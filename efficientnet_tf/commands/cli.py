@@ -267,5 +267,5 @@ def _run(argv: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs a command line; returns its exit code: 0, 1 (failed on the way) or 2 (wrong use)."""
+    """Runs a command line; returns its exit code; see terminal/exit_codes.py."""
     return exit_code(lambda: _run(argv))

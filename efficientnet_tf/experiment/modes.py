@@ -22,6 +22,7 @@ import tensorflow as tf
 from efficientnet_tf import __version__
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.errors import Stopped
 from efficientnet_tf.evaluation.evaluator import describe
 from efficientnet_tf.evaluation.request import EvaluationRequest
 from efficientnet_tf.evaluation.target import splits_of
@@ -63,38 +64,38 @@ class Where:
 def train_and_evaluate(
     config: config_lib.ExperimentConfig, where: Where, report: Report | None = None
 ) -> None:
-    """Trains with evaluations on minival; then tests and exports the best checkpoint."""
-    with _experiment(config, where) as experiment:
+    """Trains with evaluations on minival; then tests and exports the best checkpoint.
+
+    Raises:
+        Stopped: a signal ended the training; the report is there.
+    """
+    with _experiment(config, where) as experiment, _reported(experiment, report):
         directory = _export_directory(where)
         experiment.introduce()
-        finished = _train(experiment, with_evaluation=True)
-        if finished:
-            if experiment.source.num_examples["test"]:
-                _test(experiment, "test")
-            else:
-                experiment.restore_for_use()
-                experiment.say(f"no test: {experiment.source.name} has no such split")
-            _export(experiment, where, directory)
-        _report(experiment, report, experiment.source, finished)
+        _train(experiment, with_evaluation=True)
+        if experiment.source.num_examples["test"]:
+            _test(experiment, "test")
+        else:
+            experiment.restore_for_use()
+            experiment.say(f"no test: {experiment.source.name} has no such split")
+        _export(experiment, where, directory)
 
 
 def train(config: config_lib.ExperimentConfig, where: Where, report: Report | None = None) -> None:
-    """Trains without evaluating."""
-    with _experiment(config, where) as experiment:
+    """Trains without evaluating; raises as `train_and_evaluate` does."""
+    with _experiment(config, where) as experiment, _reported(experiment, report):
         experiment.introduce()
-        finished = _train(experiment, with_evaluation=False)
-        _report(experiment, report, experiment.source, finished)
+        _train(experiment, with_evaluation=False)
 
 
-def train_and_score(config: config_lib.ExperimentConfig, where: Where) -> Metrics | None:
+def train_and_score(config: config_lib.ExperimentConfig, where: Where) -> Metrics:
     """Trains with evaluations on minival; the metrics there of the best checkpoint.
 
-    Neither test nor export: for searches, which must not choose by the test split. None if a
-    signal ended the training before its end.
+    Neither test nor export: for searches, which must not choose by the test split. Raises as
+    `train_and_evaluate` does.
     """
     with _experiment(config, where) as experiment:
-        if not _train(experiment, with_evaluation=True):
-            return None
+        _train(experiment, with_evaluation=True)
         experiment.restore_for_use()
         evaluator = experiment.evaluator()
         averaged = bool(experiment.state.average)
@@ -130,14 +131,14 @@ def export(config: config_lib.ExperimentConfig, where: Where) -> None:
         _export(experiment, where, directory)
 
 
-def _train(experiment: Experiment, *, with_evaluation: bool) -> bool:
-    """Trains to the end of the plan; returns False if a signal ended it before."""
+def _train(experiment: Experiment, *, with_evaluation: bool) -> None:
+    """Trains to the end of the plan; raises Stopped if a signal ended it before."""
     config, state = experiment.config.train, experiment.state
     resumed = experiment.restore()
     patience_over = 0 < config.patience <= int(state.evaluations_without_gain.numpy())
     if experiment.step >= experiment.total_steps or (with_evaluation and patience_over):
         experiment.say(f"already trained: step {experiment.step} of {experiment.total_steps}")
-        return True
+        return
     schedule = experiment.schedule()
     if experiment.workers.is_chief:
         claim_model_dir(experiment.model_dir, experiment.config)
@@ -167,11 +168,9 @@ def _train(experiment: Experiment, *, with_evaluation: bool) -> bool:
     finally:
         reporter.close()
     if stop and last < plan.total_steps:
-        experiment.say(
+        raise Stopped(
             f"stopped by {stop.reason} at step {last}; the same command goes on from there"
         )
-        return False
-    return True
 
 
 def _run(
@@ -247,6 +246,17 @@ def _experiment(
     )
     with experiment.workers.together():
         yield experiment
+
+
+@contextlib.contextmanager
+def _reported(experiment: Experiment, report: Report | None) -> Iterator[None]:
+    """A training with its report, which has no pictures if a signal ended the training."""
+    try:
+        yield
+    except Stopped:
+        _report(experiment, report, experiment.source, with_pictures=False)
+        raise
+    _report(experiment, report, experiment.source)
 
 
 def _report(

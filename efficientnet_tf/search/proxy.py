@@ -153,8 +153,8 @@ class Proxy:
 
         Raises:
             UsageError: the key is stored with other changes.
-            RunError: a signal stopped the training, the first candidates all failed, or the
-                results cannot be written.
+            RunError: the first candidates all failed, or the results cannot be written.
+            Stopped: a signal ended the training.
         """
         return [self._stored(candidate, seed) or self._train(candidate, seed) for seed in seeds]
 
@@ -176,11 +176,6 @@ class Proxy:
         values = {**config_lib.to_dict(self.base), **candidate.changes, "train.seed": seed}
         run = Path(self.folder, "runs", self.digest, f"{candidate.key}-seed{seed}").resolve()
         found = train_in_process({"config": plain(values), **vars(self.device)}, run)
-        if found.get("stopped"):
-            raise RunError(
-                f'the training of "{candidate.key}" was stopped by a signal; the same command goes '
-                "on from there."
-            )
         row = Result(self.digest, candidate.key, plain(candidate.changes), seed)
         row = dataclasses.replace(row, seconds=round(time.monotonic() - started, 1), **found)
         self._note(row)

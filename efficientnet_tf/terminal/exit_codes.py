@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import RunError, Stopped, UsageError
 
+# INTERRUPTED: a signal ended the command, and the same command goes on from there.
 FINE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -27,6 +28,9 @@ def exit_code(run: Callable[[], int | None], *, resumable: bool = False) -> int:
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return INTERRUPTED
     except KeyboardInterrupt:
         if not resumable:
             raise
