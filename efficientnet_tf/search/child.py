@@ -18,6 +18,7 @@ from typing import Any
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.machine.startup import start_tensorflow
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.operations import count
@@ -43,12 +44,12 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     from efficientnet_tf.experiment import modes
     from efficientnet_tf.experiment.assembly import Experiment
 
-    device = (job["tpu"], job["tpu_zone"], job["tpu_project"])
-    where = modes.Where(job["model_dir"], None, *device)
+    device = Device(job["tpu"], job["tpu_zone"], job["tpu_project"])
+    where = modes.Where(job["model_dir"], device=device)
     metrics = modes.train_and_score(config, where)
     if metrics is None:
         return {"stopped": True}
-    built = Experiment(config, job["model_dir"], *device)
+    built = Experiment(config, job["model_dir"], device)
     counts = count(built.network.operations(built.source.num_classes))
     return {
         "top1": metrics.top1,

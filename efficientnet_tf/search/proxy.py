@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.machine.device import THIS_MACHINE, Device
 from efficientnet_tf.search.process import train_in_process
 from efficientnet_tf.search.results import Result, Results, digest, plain
 
@@ -53,15 +54,6 @@ class Candidate:
             raise UsageError(
                 f'candidate "{self.key}" changes train.seed; seeds are given to evaluate().'
             )
-
-
-@dataclass(frozen=True)
-class Device:
-    """Where candidates are trained: the flags of main.py of these names."""
-
-    tpu: str | None = None
-    tpu_zone: str | None = None
-    tpu_project: str | None = None
 
 
 class _Progress:
@@ -126,7 +118,7 @@ class Proxy:
     base: config_lib.ExperimentConfig
     folder: str
     trainings: int
-    device: Device = field(default_factory=Device)
+    device: Device = THIS_MACHINE
     stream: TextIO = field(default_factory=lambda: sys.stderr)
 
     def __post_init__(self) -> None:

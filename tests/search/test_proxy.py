@@ -10,8 +10,9 @@ import pytest
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.search import proxy as proxy_lib
-from efficientnet_tf.search.proxy import Candidate, Device, Proxy
+from efficientnet_tf.search.proxy import Candidate, Proxy
 
 # By hand for 16x16 pixels: stem 3x3x3x32 and the separable block 3x3x32 + 32x16 at 8x8 (the block
 # at 4x4), the last convolution 16x1280 at 4x4, ten classes.
