@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.machine import chips, packages, tpu
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.machine.findings import Finding, advice, bad, is_bad, line
 
 _QUICK = "--quick"
@@ -42,8 +43,8 @@ def examine(argv: list[str]) -> Iterator[Finding]:
     from efficientnet_tf.doctor import checks
 
     model_dir = values.model_dir or cli.default_model_dir(values, config)
-    where = (values.tpu, values.tpu_zone, values.tpu_project)
-    yield from checks.examine(config, model_dir, *where, quick=_QUICK in argv)
+    device = Device(values.tpu, values.tpu_zone, values.tpu_project)
+    yield from checks.examine(config, model_dir, device, quick=_QUICK in argv)
 
 
 def main(argv: list[str]) -> int:

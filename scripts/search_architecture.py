@@ -22,11 +22,12 @@ from absl import flags
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.commands import cli
 from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.variants import VARIANTS
 from efficientnet_tf.search import architecture_search, pareto
 from efficientnet_tf.search.objective import PAPER_EXPONENT, PAPER_TARGET, Objective
-from efficientnet_tf.search.proxy import Device, Proxy
+from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.searchers import SEARCHERS, make_searcher
 from efficientnet_tf.search.space import Space
 from efficientnet_tf.terminal.exit_codes import exit_code

@@ -20,6 +20,7 @@ from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.evaluation import request as evaluation_request
 from efficientnet_tf.export.options import DTYPES, FORMATS, IMAGES, ExportOptions, parse_formats
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
 from efficientnet_tf.zoo import list_models
@@ -260,9 +261,8 @@ def _run(argv: Sequence[str]) -> None:
         "eval": functools.partial(modes.evaluate, request=request, report=_report),
         "export": modes.export,
     }
-    where = modes.Where(
-        model_dir, values.export_dir, values.tpu, values.tpu_zone, values.tpu_project, options
-    )
+    device = Device(values.tpu, values.tpu_zone, values.tpu_project)
+    where = modes.Where(model_dir, values.export_dir, device, options)
     functions[values.mode](config, where)
 
 

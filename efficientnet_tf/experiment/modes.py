@@ -32,6 +32,7 @@ from efficientnet_tf.export import formats
 from efficientnet_tf.export import saved_model as export_lib
 from efficientnet_tf.export.options import ExportOptions
 from efficientnet_tf.machine import computer
+from efficientnet_tf.machine.device import THIS_MACHINE, Device
 from efficientnet_tf.optim.schedule import Schedule
 from efficientnet_tf.runs.checkpoint import claim_model_dir, write_classes
 from efficientnet_tf.runs.init_record import write_record
@@ -51,13 +52,11 @@ _TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 
 @dataclasses.dataclass(frozen=True)
 class Where:
-    """Where a run computes and writes: the flags of main.py of these names."""
+    """Where a run computes and writes, and in which formats it exports."""
 
     model_dir: str
     export_dir: str | None = None
-    tpu: str | None = None
-    tpu_zone: str | None = None
-    tpu_project: str | None = None
+    device: Device = THIS_MACHINE
     export_options: ExportOptions = ExportOptions()
 
 
@@ -241,9 +240,7 @@ def _test(experiment: Experiment, split: str) -> None:
 def _experiment(
     config: config_lib.ExperimentConfig, where: Where, request: EvaluationRequest | None = None
 ) -> Iterator[Experiment]:
-    experiment = Experiment(
-        config, where.model_dir, where.tpu, where.tpu_zone, where.tpu_project, request
-    )
+    experiment = Experiment(config, where.model_dir, where.device, request)
     with experiment.workers.together():
         yield experiment
 

@@ -1,8 +1,8 @@
 """The process that trains one candidate: started by the search, and what runs in it.
 
 In it runs `python -m efficientnet_tf.search.process JOB RESULT`. JOB is a JSON file: config (dotted
-names), model_dir, and tpu, tpu_zone, tpu_project as the flags of main.py. RESULT is written when
-the candidate was trained: fields of `results.Result`.
+names), device (fields of `Device`) and model_dir. RESULT is written when the candidate was trained:
+fields of `results.Result`.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ from typing import Any
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.machine.startup import start_tensorflow
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.operations import count
@@ -24,7 +25,7 @@ def train_in_process(job: dict[str, Any], run: Path) -> dict[str, Any]:
     """Trains a candidate in a process of its own; its result, or "error" with the reason.
 
     Args:
-        job: config, tpu, tpu_zone and tpu_project.
+        job: config and device, the fields of `Device`.
         run: its folder; gets job.json, log.txt, result.json and the files of the training.
 
     Raises:
@@ -54,9 +55,9 @@ def _train(job_file: str, result: str) -> None:
     from efficientnet_tf.experiment.assembly import Experiment
     from efficientnet_tf.storage.files import write_json
 
-    device = (job["tpu"], job["tpu_zone"], job["tpu_project"])
-    metrics = modes.train_and_score(config, modes.Where(job["model_dir"], None, *device))
-    built = Experiment(config, job["model_dir"], *device)
+    where = modes.Where(job["model_dir"], device=Device(**job["device"]))
+    metrics = modes.train_and_score(config, where)
+    built = Experiment(config, where.model_dir, where.device)
     counts = count(built.network.operations(built.source.num_classes))
     found = {
         "top1": metrics.top1,

@@ -8,7 +8,7 @@ from absl import flags
 
 from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.errors import UsageError, nearest
-from efficientnet_tf.search.proxy import Device
+from efficientnet_tf.machine.device import Device
 
 # (flag, default, meaning)
 Flags = tuple[tuple[str, Any, str], ...]

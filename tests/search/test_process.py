@@ -15,7 +15,6 @@ from efficientnet_tf.errors import Stopped
 from efficientnet_tf.runs import jobs
 from efficientnet_tf.search import process
 
-DEVICE = {"tpu": None, "tpu_zone": None, "tpu_project": None}
 TINY = {
     **config_lib.to_dict(config_lib.ExperimentConfig()),
     "model.resolution": 16,
@@ -43,7 +42,7 @@ def in_background(
             started.append(self)
 
     monkeypatch.setattr(jobs.subprocess, "Popen", Noted)
-    job = {"config": TINY, **DEVICE}
+    job = {"config": TINY, "device": {}}
     found = ThreadPoolExecutor(1).submit(process.train_in_process, job, run)
     while not started:
         time.sleep(0.01)
@@ -99,12 +98,12 @@ def test_a_crash_has_its_last_line_as_reason(
 ) -> None:
     (tmp_path / "absl.py").write_text("raise OSError('no absl today')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    found = process.train_in_process({"config": TINY, **DEVICE}, tmp_path / "run")
+    found = process.train_in_process({"config": TINY, "device": {}}, tmp_path / "run")
     assert found == {"error": "ended with exit code 1: OSError: no absl today"}
 
 
 def test_a_wrong_configuration_is_the_reason(tmp_path: Path) -> None:
-    job = {"config": {**TINY, "model.blocks_args": ["r1_k3"]}, **DEVICE}
+    job = {"config": {**TINY, "model.blocks_args": ["r1_k3"]}, "device": {}}
     found = process.train_in_process(job, tmp_path / "run")
     assert found["error"].startswith('block string "r1_k3": token "s" (strides) is missing')
 
@@ -134,7 +133,7 @@ def test_ctrl_c_in_the_search_ends_the_child(
 
     monkeypatch.setattr(jobs.subprocess, "Popen", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        process.train_in_process({"config": TINY, **DEVICE}, tmp_path / "run")
+        process.train_in_process({"config": TINY, "device": {}}, tmp_path / "run")
     assert started[0].poll() is not None
 
 
