@@ -20,6 +20,7 @@ from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.evaluation import request as evaluation_request
 from efficientnet_tf.export.options import DTYPES, FORMATS, IMAGES, ExportOptions, parse_formats
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
 from efficientnet_tf.zoo import list_models
@@ -260,12 +261,11 @@ def _run(argv: Sequence[str]) -> None:
         "eval": functools.partial(modes.evaluate, request=request, report=_report),
         "export": modes.export,
     }
-    where = modes.Where(
-        model_dir, values.export_dir, values.tpu, values.tpu_zone, values.tpu_project, options
-    )
+    device = Device(values.tpu, values.tpu_zone, values.tpu_project)
+    where = modes.Where(model_dir, values.export_dir, device, options)
     functions[values.mode](config, where)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs a command line; returns its exit code: 0, 1 (failed on the way) or 2 (wrong use)."""
+    """Runs a command line; returns its exit code; see terminal/exit_codes.py."""
     return exit_code(lambda: _run(argv))

@@ -14,11 +14,16 @@ from types import SimpleNamespace
 
 from efficientnet_tf.commands.experiment_flags import take_experiment
 from efficientnet_tf.commands.flag_groups import FlagGroups
-from efficientnet_tf.commands.shared_flags import refuse_arguments, take_device, take_trainings
+from efficientnet_tf.commands.shared_flags import (
+    device,
+    refuse_arguments,
+    take_device,
+    take_trainings,
+)
 from efficientnet_tf.search import grid as grid_lib
 from efficientnet_tf.search import scaling_figure, scaling_results, scaling_search
 from efficientnet_tf.search.pareto import check_matplotlib
-from efficientnet_tf.search.proxy import Device, Proxy
+from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.scaling_baseline import Baseline
 
 RESUMABLE = True
@@ -56,9 +61,8 @@ def run(given: SimpleNamespace) -> None:
         return
     check_matplotlib()
     what = scaling_results.task_of(config)
-    device = Device(given.tpu, given.tpu_zone, given.tpu_project)
     proxy_folder = f"{folder}/{scaling_results.PROXY}"
-    with Proxy(config, proxy_folder, accepted * given.seeds, device) as proxy:
+    with Proxy(config, proxy_folder, accepted * given.seeds, device(given)) as proxy:
 
         def written(scored: list[scaling_search.Scored]) -> None:
             rows = scaling_search.result_rows(baseline, scored, what)
