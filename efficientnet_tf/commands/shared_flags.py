@@ -37,6 +37,14 @@ def take_source(take: FlagGroups) -> None:
     take.whole("classes", 0, "of the data set, if no manifest says so; 0: 1000", low=0)
 
 
+def take_splits(take: FlagGroups) -> None:
+    take.many("splits", None, "of train,minival,test; default: all there are")
+
+
+def take_class_names(take: FlagGroups) -> None:
+    take.text("class_names", None, "a text file with one name on each line")
+
+
 def take_coefficients(take: FlagGroups) -> None:
     """Those of compound scaling."""
     triple = Coefficients()
@@ -81,19 +89,24 @@ def export_options(given: SimpleNamespace) -> ExportOptions:
     )
 
 
-def take_network(take: FlagGroups, *, model: bool = True) -> None:
-    """One trained network: a run or a file of weights.
+def take_network(take: FlagGroups, *, model: bool = True, several: bool = False) -> None:
+    """One trained network, or several: a run or a file of weights.
 
     Args:
         model: False where --model is a flag of the command already.
+        several: --model_dir and --weights are lists.
     """
-    take.text("model_dir", None, "a run of main.py: its best checkpoint")
-    take.text("weights", None, "a file of weights, or imagenet")
+    if several:
+        take.many("model_dir", [], "runs of main.py, with commas between them")
+        take.many("weights", [], "files of weights, with commas between them")
+    else:
+        take.text("model_dir", None, "a run of main.py: its best checkpoint")
+        take.text("weights", None, "a file of weights, or imagenet")
     if model:
         take.text("model", None, "with --weights: the network, if the file is silent")
     take.whole("classes", None, "with --weights: of the classifier", low=1)
     take.whole("resolution", None, "side in pixels; default: the network's own", low=1)
-    take.text("class_names", None, "a text file with one name on each line")
+    take_class_names(take)
 
 
 def check_network(given: SimpleNamespace, *others: str) -> None:
@@ -115,14 +128,18 @@ def check_network(given: SimpleNamespace, *others: str) -> None:
             raise UsageError(f"--{name} goes with --weights; the others know it themselves.")
 
 
-def trained_network(given: SimpleNamespace) -> Any:
-    """The TrainedModel that `take_network` was given; loads TensorFlow."""
+def trained_network(
+    given: SimpleNamespace, model_dir: str | None = None, weights: str | None = None
+) -> Any:
+    """The TrainedModel that `take_network` was given, or one of several; loads TensorFlow."""
     from efficientnet_tf.runs.trained_model import from_run, from_weights
 
-    if given.model_dir:
-        return from_run(given.model_dir, resolution=given.resolution)
+    if model_dir is None and weights is None:
+        model_dir, weights = given.model_dir, given.weights
+    if model_dir:
+        return from_run(model_dir, resolution=given.resolution)
     return from_weights(
-        given.weights, given.model, classes=given.classes, resolution=given.resolution
+        str(weights), given.model, classes=given.classes, resolution=given.resolution
     )
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from efficientnet_tf.commands import cli
+from efficientnet_tf.commands import command_line
+from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.config import ExperimentConfig, fields
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.evaluation import request
@@ -37,7 +38,7 @@ def run(
     def command(*flags: str) -> tuple[int, str, str]:
         argv = ["main.py", *flags]
         monkeypatch.setattr(sys, "argv", argv)  # ml_collections looks for overrides there
-        code = cli.main(argv)
+        code = command_line.main(argv)
         written = capsys.readouterr()
         return code, written.out, written.err
 
@@ -79,7 +80,9 @@ def run(
         (["--model_dir"], "flag --model_dir needs a value: --model_dir=..."),
         (["--model_dir", "x"], "flag --model_dir needs a value: --model_dir=..."),
         (["--config.train.epochs"], "Missing value for flag --config.train.epochs"),
-        (["train"], 'unexpected argument "train": everything is a flag, as --name=value.'),
+        (["trian"], 'unknown word "trian". Did you mean "train"? --help lists all words.'),
+        (["train", "it"], 'unexpected argument "it": everything is a flag, as --name=value.'),
+        (["evaluate", "it"], 'unexpected argument "it": everything is a flag, as --name=value.'),
         (["--", "--mode=train"], "unknown flag --."),
         (
             ["--mode=trian"],
@@ -87,17 +90,18 @@ def run(
             'Did you mean "train"',
         ),
         (["--mode="], '--mode must be one of train_and_eval, train, eval, export, received "".'),
-        (["--split=test"], "--split is for --mode=eval, received --mode=train_and_eval."),
+        (["--split=test"], "--split is for the word evaluate, received --mode=train_and_eval."),
+        (["--mode=train", "--split=test"], "for the word evaluate, received --mode=train. Eval"),
+        (["evaluate", "--split=tset"], 'Did you mean "test"?'),
+        (["evaluate", "--model_dir=x"], '--model_dir: there is no run in "x": it has no config.js'),
         (["--mode=eval", "--split=tset"], 'Did you mean "test"?'),
         (["--mode=eval", "--eval_resolution=tiny"], "--eval_resolution must be a whole number"),
         (["--mode=eval", "--eval_varaint=real"], 'Did you mean "eval_variant"'),
         (["--config=none.py"], '--config: no file "none.py". Give a Python file with get_config()'),
         (["--config="], '--config: no file "".'),
         (["--config=."], '--config: no file ".".'),
-        (
-            ["--config.train.seed=1", f"--config={ROOT}/configs/digits.py"],
-            "--config.train.seed=1 in argv before a value for --config",
-        ),
+        (["--export_images=many"], "flag --export_images=many: invalid literal for int()"),
+        (["--export_dtype=float64"], "--export_dtype must be"),
         (["--list_models=maybe"], "--list_models=maybe: ('Non-boolean argument"),
     ],
 )
@@ -142,6 +146,15 @@ def test_a_wrong_config_file_is_one_message(
     assert len(err.splitlines()) == 1
 
 
+def given_by(monkeypatch: pytest.MonkeyPatch, *flags: str) -> Any:
+    """What a command line says to the word train."""
+    argv = ["main.py", *flags]
+    monkeypatch.setattr(sys, "argv", argv)
+    word, take = command_line.word_of("train"), FlagGroups()
+    word.take_flags(take)
+    return command_line.given_by(word, take, argv)
+
+
 def test_a_config_file_of_the_user_and_overrides_reach_the_experiment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,24 +167,23 @@ def test_a_config_file_of_the_user_and_overrides_reach_the_experiment(
         "    return config\n"
     )
     monkeypatch.chdir(tmp_path)
-    argv = [
-        "main.py",
+    given = given_by(
+        monkeypatch,
+        "--config.train.seed=7",  # before the file that it overrides
         "--config=mine.py",
-        "--config.train.seed=7",
         "--config.model.width_coefficient=0.5",
         "--model=efficientnet-b1",
         "--data_dir=photos",
         "--mode=train",
         "--tpu=local",
         "--export_dir=out",
-    ]
-    monkeypatch.setattr(sys, "argv", argv)
-    values, config = cli.parse(argv)
+    )
+    config = given.config
     assert (config.train.epochs, config.train.seed) == (3.0, 7)
     assert config.model.width_coefficient == 0.5
     assert (config.model.name, config.data.data_dir) == ("efficientnet-b1", "photos")
-    assert (values.mode, values.tpu, values.export_dir) == ("train", "local", "out")
-    assert cli.default_model_dir(values, config) == "runs/mine-efficientnet-b1"
+    assert (given.mode, given.tpu, given.export_dir) == ("train", "local", "out")
+    assert given.default_model_dir == "runs/mine-efficientnet-b1"
 
 
 def test_a_run_that_fails_on_the_way_has_exit_code_1(
@@ -180,8 +192,8 @@ def test_a_run_that_fails_on_the_way_has_exit_code_1(
     def fail(argv: Any) -> None:
         raise RunError("the disk is full")
 
-    monkeypatch.setattr(cli, "_run", fail)
-    assert cli.main(["main.py"]) == 1
+    monkeypatch.setattr(command_line, "_run", fail)
+    assert command_line.main(["main.py"]) == 1
     assert capsys.readouterr().err == "error: the disk is full\n"
 
 
@@ -189,9 +201,9 @@ def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(argv: Any) -> None:
         raise ValueError("a bug, not a user's mistake")
 
-    monkeypatch.setattr(cli, "_run", fail)
+    monkeypatch.setattr(command_line, "_run", fail)
     with pytest.raises(ValueError, match="a bug"):
-        cli.main(["main.py"])
+        command_line.main(["main.py"])
 
 
 # --help and --list_models, as a user calls them
@@ -247,7 +259,7 @@ def test_list_models_equals_the_recorded_counts(tmp_path: Path) -> None:
 
 DRIVER = """
 import json, os, sys, tempfile
-from efficientnet_tf.commands import cli
+from efficientnet_tf.commands import command_line
 answers = {}
 for name, flags in json.load(open(sys.argv[1])).items():
     if name.startswith("remove "):
@@ -259,7 +271,7 @@ for name, flags in json.load(open(sys.argv[1])).items():
     for number, file in enumerate(files, 1):
         os.dup2(file.fileno(), number)
     try:
-        code = cli.main(sys.argv)
+        code = command_line.main(sys.argv)
     except BaseException as error:
         code = repr(error)
     sys.stdout.flush(), sys.stderr.flush()

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 Make = Callable[..., Path]
 
 
-def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, f"scripts/{script}", *arguments]
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "main.py", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -24,7 +24,7 @@ def test_a_table_and_a_page(make_run: Make, tmp_path: Path) -> None:
     two = make_run(tmp_path / "two", **{"train.seed": 1, "optimizer.weight_decay": 0.0})
     (two / "evaluation-test.json").unlink()
     out = tmp_path / "out.html"
-    done = run("compare.py", str(one), str(two), f"--output={out}")
+    done = run("compare", str(one), str(two), f"--output={out}")
     assert done.returncode == 0, done.stderr
     rows = {line[: line.find("  ")]: line.split()[-2:] for line in done.stdout.splitlines()}
     assert rows["train.seed"] == ["0", "1"]
@@ -58,17 +58,17 @@ def test_wrong_use(make_run: Make, tmp_path: Path) -> None:
         comparison.read_runs([one, str(tmp_path / "none")])
 
 
-def test_the_scripts_messages(make_run: Make, tmp_path: Path) -> None:
+def test_the_messages_of_both_words(make_run: Make, tmp_path: Path) -> None:
     one, two = (str(make_run(tmp_path / name)) for name in ("one", "two"))
-    done = run("compare.py", one, two, f"--output={tmp_path}/none/out.html")
+    done = run("compare", one, two, f"--output={tmp_path}/none/out.html")
     assert done.returncode == 1
     assert 'out.html" cannot be written: No such file' in done.stderr
-    done = run("report.py")
+    done = run("report")
     assert done.returncode == 2
     assert "error: --model_dir is missing" in done.stderr
-    done = run("report.py", one)
+    done = run("report", one)
     assert done.returncode == 2
     assert "error: unexpected argument" in done.stderr
-    done = run("report.py", f"--model_dir={one}", "--nopictures")
+    done = run("report", f"--model_dir={one}", "--nopictures")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"report: {one}/report.html\n"

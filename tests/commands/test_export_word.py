@@ -1,4 +1,4 @@
-"""export.py, serving_request.py and bench_latency.py of scripts/, as a user calls them."""
+"""The word export, and serving_request.py and bench_latency.py, as a user calls them."""
 
 import base64
 import json
@@ -25,8 +25,11 @@ TINY = Variant("tiny", 0.1, 1.0, 32, 0.2, {TWO_BLOCKS!r})
 
 
 def call(script: str, *arguments: object, cwd: Path) -> Any:
+    """A file of scripts/, or the word export."""
+    program = ["main.py", "export"] if script == "export" else [f"scripts/{script}"]
+    program[0] = str(ROOT / program[0])
     return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)],
+        [sys.executable, *program, *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=cwd,
@@ -36,17 +39,17 @@ def call(script: str, *arguments: object, cwd: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
-    """A folder after one call of export.py, with a broken image among good ones."""
+    """A folder after one call of export, with a broken image among good ones."""
     folder = tmp_path_factory.mktemp("export")
     model = create_model("mobilenet-v1", resolution=32, classes=5)  # the fastest to convert
     model.save_weights(folder / "mine.weights.h5")
     (folder / "broken.jpg").write_bytes(PHOTOS[0].read_bytes()[:500])
     (folder / "names.txt").write_text("\n".join("abcde"))
     done = call(
-        "export.py",
+        "export",
         f"--weights={folder}/mine.weights.h5",
         "--model=mobilenet-v1",
-        "--num_classes=5",
+        "--classes=5",
         "--resolution=32",
         "--class_names=names.txt",
         "--export_formats=saved_model,tflite-float32",
@@ -100,15 +103,15 @@ def test_tensorflow_serving_would_answer_the_request(exported: tuple[Path, Any])
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [
-        ("export.py", ["x.jpg"], "expected one of --model_dir and --weights, received none"),
-        ("export.py", ["--weights=w.safetensors"], "no images"),
+        ("export", ["x.jpg"], "expected one of --model_dir and --weights, received none"),
+        ("export", ["--weights=w.safetensors"], "no images"),
         (
-            "export.py",
+            "export",
             ["--weights=w.safetensors", "--export_formats=tensorrt", "."],
             "--export_formats",
         ),
-        ("export.py", ["--model_dir=x", "--model=b0", "."], "--model goes with --weights"),
-        ("export.py", ["--weights=w.safetensors", "nothing.jpg"], "no image file or folder"),
+        ("export", ["--model_dir=x", "--model=b0", "."], "--model goes with --weights"),
+        ("export", ["--weights=w.safetensors", "nothing.jpg"], "no image file or folder"),
         ("serving_request.py", [], "no images"),
         ("bench_latency.py", ["b0"], 'unexpected argument "b0"'),
     ],

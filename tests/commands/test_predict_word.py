@@ -1,4 +1,4 @@
-"""scripts/predict.py as a user runs it."""
+"""The word predict as a user runs it."""
 
 import csv
 import json
@@ -23,17 +23,14 @@ PHOTOS = sorted((Path(__file__).parents[1] / "golden" / "images").glob("*.jpg"))
 
 # Several command lines in one process, to load TensorFlow once.
 PROGRAM = """
-import contextlib, io, json, os, runpy, sys
-from absl import flags
-script = runpy.run_path(os.environ["SCRIPT"])
+import contextlib, io, json, os, sys
+from efficientnet_tf.commands import command_line
 answers = []
 for arguments in json.loads(sys.argv[1]):
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
     sys.stdin = io.StringIO(os.environ["STDIN"])
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = script["main"](["predict.py", *arguments])
+        code = command_line.main(["main.py", "predict", *arguments])
     answers.append([code, out.getvalue(), err.getvalue()])
 print(json.dumps(answers))
 """
@@ -46,12 +43,7 @@ def predict(folder: Path, *commands: list[str], stdin: str) -> list[tuple[int, s
         capture_output=True,
         text=True,
         cwd=folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "SCRIPT": str(ROOT / "scripts" / "predict.py"),
-            "STDIN": stdin,
-        },
+        env={**os.environ, "PYTHONPATH": str(ROOT), "STDIN": stdin},
         timeout=200,
     )
     assert done.returncode == 0, done.stderr
@@ -139,7 +131,8 @@ def test_without_a_file_each_image_is_a_line(answers: Any) -> None:
 
 
 INTERRUPTED = """
-import os, runpy, signal, sys
+import os, signal, sys
+from efficientnet_tf.commands import command_line
 from efficientnet_tf.inference.predict import Classifier
 
 every = Classifier.predict
@@ -153,8 +146,7 @@ def predict(self, paths, **options):
 
 
 Classifier.predict = predict
-sys.argv = ["predict.py", *sys.argv[2:]]
-runpy.run_path(os.environ["SCRIPT"], run_name="__main__")
+sys.exit(command_line.main(["main.py", "predict", *sys.argv[2:]]))
 """
 
 
@@ -165,7 +157,7 @@ def test_an_interrupt_keeps_what_was_done(folder: Path) -> None:
         capture_output=True,
         text=True,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "SCRIPT": str(ROOT / "scripts/predict.py")},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 130, done.stderr
     assert len((folder / "part.jsonl").read_text().splitlines()) == 4
@@ -200,12 +192,10 @@ def test_wrong_use_is_answered_before_tensorflow_is_loaded(
     folder: Path, arguments: list[str], message: str
 ) -> None:
     program = (
-        "import runpy, sys\n"
-        f"sys.argv = {['predict.py', *arguments]!r}\n"
-        "try:\n"
-        f"    runpy.run_path({str(ROOT / 'scripts' / 'predict.py')!r}, run_name='__main__')\n"
-        "except SystemExit as end:\n"
-        "    print(end.code, 'tensorflow' in sys.modules)\n"
+        "import sys\n"
+        "from efficientnet_tf.commands import command_line\n"
+        f"code = command_line.main(['main.py', 'predict', *{arguments!r}])\n"
+        "print(code, 'tensorflow' in sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

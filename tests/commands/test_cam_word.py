@@ -1,4 +1,4 @@
-"""scripts/cam.py as a user runs it."""
+"""The word cam as a user runs it."""
 
 import json
 import os
@@ -24,7 +24,7 @@ PHOTOS = sorted(IMAGES.glob("*.jpg"))
 
 def cam(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "cam.py"), *map(str, arguments)],
+        [sys.executable, str(ROOT / "main.py"), "cam", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=folder,
@@ -83,7 +83,7 @@ def test_two_runs_side_by_side(folder: Path) -> None:
 def test_grad_cam_of_a_file_of_weights(folder: Path) -> None:
     done = cam(
         folder,
-        *("--weights=lite.weights.h5", "--model=efficientnet-lite0", "--num_classes=3"),
+        *("--weights=lite.weights.h5", "--model=efficientnet-lite0", "--classes=3"),
         *("--resolution=64", "--method=grad-cam", "--layer=reduction_3", "--output_dir=grad"),
         PHOTOS[0],
     )
@@ -102,6 +102,7 @@ def test_grad_cam_of_a_file_of_weights(folder: Path) -> None:
         (["--output_dir=x"], "expected --model_dir or --weights"),
         (["--model_dir=a/run", "--output_dir=broken.jpg/x"], "--output_dir: "),
         (["--model_dir=a/run", "--no_such=1"], "See --help"),
+        (["--model_dir=a/run", "--method=gradcam"], "should be one of <cam|grad-cam>"),
     ],
 )
 def test_wrong_use(folder: Path, arguments: list[str], message: str) -> None:
