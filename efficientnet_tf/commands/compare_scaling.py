@@ -16,7 +16,7 @@ from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.search import scaling_comparison as comparison
 from efficientnet_tf.search import scaling_figure, scaling_results
 from efficientnet_tf.search.pareto import check_matplotlib
-from efficientnet_tf.search.proxy import Device, Proxy
+from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.scaling_baseline import Baseline
 
 RESUMABLE = True
@@ -43,7 +43,7 @@ def run(given: SimpleNamespace) -> None:
         return
     check_matplotlib()
     what = scaling_results.task_of(config)
-    device = Device(given.tpu, given.tpu_zone, given.tpu_project)
+    device = shared_flags.device(given)
     proxy_folder = f"{folder}/{scaling_results.PROXY}"
     with Proxy(config, proxy_folder, len(entries) * given.seeds, device) as proxy:
 

@@ -150,7 +150,7 @@ def save(network: Network, classes: int, path: str) -> None:
         network.build(classes=classes).save(path)
     except OSError as error:
         raise UsageError(f"--save_model: {path} cannot be written: {error}.") from error
-    print(f"saved: {path} (before keras.saving.load_model: import efficientnet_tf.models.layers)")
+    print(f"saved: {path} (before keras.saving.load_model: import efficientnet_tf)")
 
 
 def factors_of(variant: Variant) -> Factors:
