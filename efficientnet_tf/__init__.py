@@ -18,6 +18,7 @@ _PUBLIC = {
     "create_model": "efficientnet_tf.zoo",
     "list_models": "efficientnet_tf.zoo",
     "endpoints": "efficientnet_tf.models.efficientnet",
+    "RMSProp": "efficientnet_tf.optim.rmsprop",
     **dict.fromkeys(_FAMILY, "efficientnet_tf.zoo"),
 }
 

@@ -94,6 +94,7 @@ def test_callbacks_that_save_and_restore(tmp_path: Path) -> None:
     best = keras.models.load_model(path)
     assert best.evaluate(images, labels, verbose=0) > 0
     other = compiled()
+    other.optimizer.build(other.trainable_variables)  # else Keras warns that it skips its slots
     other.load_weights(tmp_path / "last.weights.h5")
     # A run that was interrupted after its second epoch goes on with the third alone.
     resumed = compiled()

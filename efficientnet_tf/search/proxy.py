@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.machine.device import THIS_MACHINE, Device
 from efficientnet_tf.search.process import train_in_process
 from efficientnet_tf.search.results import Result, Results, digest, plain
 from efficientnet_tf.terminal.progress import TerminalBar
@@ -54,15 +55,6 @@ class Candidate:
             raise UsageError(
                 f'candidate "{self.key}" changes train.seed; seeds are given to evaluate().'
             )
-
-
-@dataclass(frozen=True)
-class Device:
-    """Where candidates are trained: the flags of main.py of these names."""
-
-    tpu: str | None = None
-    tpu_zone: str | None = None
-    tpu_project: str | None = None
 
 
 class _Progress:
@@ -110,7 +102,7 @@ class Proxy:
     base: config_lib.ExperimentConfig
     folder: str
     trainings: int
-    device: Device = field(default_factory=Device)
+    device: Device = THIS_MACHINE
     stream: TextIO = field(default_factory=lambda: sys.stderr)
 
     def __post_init__(self) -> None:
@@ -137,8 +129,8 @@ class Proxy:
 
         Raises:
             UsageError: the key is stored with other changes.
-            RunError: a signal stopped the training, the first candidates all failed, or the
-                results cannot be written.
+            RunError: the first candidates all failed, or the results cannot be written.
+            Stopped: a signal ended the training.
         """
         return [self._stored(candidate, seed) or self._train(candidate, seed) for seed in seeds]
 
@@ -159,12 +151,7 @@ class Proxy:
         started = time.monotonic()
         values = {**config_lib.to_dict(self.base), **candidate.changes, "train.seed": seed}
         run = Path(self.folder, "runs", self.digest, f"{candidate.key}-seed{seed}").resolve()
-        found = train_in_process({"config": plain(values), **vars(self.device)}, run)
-        if found.get("stopped"):
-            raise RunError(
-                f'the training of "{candidate.key}" was stopped by a signal; the same command goes '
-                "on from there."
-            )
+        found = train_in_process({"config": plain(values), "device": vars(self.device)}, run)
         row = Result(self.digest, candidate.key, plain(candidate.changes), seed)
         row = dataclasses.replace(row, seconds=round(time.monotonic() - started, 1), **found)
         self._note(row)

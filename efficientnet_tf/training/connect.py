@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.machine import tpu as machine_tpu
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.training import multi_worker
 
 LOCAL = "local"
@@ -45,25 +46,17 @@ _MEANINGS = {
 _connected: dict[str, tf.distribute.Strategy] = {}  # by address
 
 
-def connect(
-    tpu: str | None, zone: str | None = None, project: str | None = None
-) -> tf.distribute.Strategy:
+def connect(device: Device) -> tf.distribute.Strategy:
     """Connects to the accelerator and returns the strategy to train under.
 
     A TPU that this process is connected to already is returned as it is, whatever zone and
     project: setting it up anew would lose its variables.
 
-    Args:
-        tpu: "local" (TPU VM, Colab, Kaggle), the name of a Cloud TPU, a "grpc://..." address, ""
-            for the name in the environment (TPU_NAME), or None for the workers of TF_CONFIG if it
-            names any, else the GPUs of this machine, or its CPU if there is none.
-        zone, project: of the Cloud TPU; None asks the metadata server of Google Cloud.
-
     Raises:
         UsageError: no TPU answers there; the message says what was found and what to do.
     """
-    if tpu is None:
-        if zone or project:
+    if device.tpu is None:
+        if device.tpu_zone or device.tpu_project:
             raise UsageError("--tpu_zone and --tpu_project belong to a TPU: give --tpu=NAME, too.")
         workers = multi_worker.strategy_from_environment()
         if workers is not None:
@@ -72,9 +65,9 @@ def connect(
         if len(gpus) > 1:
             return tf.distribute.MirroredStrategy()
         return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
-    address = _address(tpu)
+    address = _address(device.tpu)
     if address not in _connected:
-        _connected[address] = _connect_tpu(address, zone, project)
+        _connected[address] = _connect_tpu(address, device.tpu_zone, device.tpu_project)
     return _connected[address]
 
 

@@ -10,12 +10,13 @@ from efficientnet_tf.machine.startup import start_tensorflow
 start_tensorflow()
 import numpy as np, tensorflow as tf
 from efficientnet_tf.errors import RunError
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.training.connect import connect
 from efficientnet_tf.tpu import fake_strategy, lowering, tracing
 from efficientnet_tf.tpu.targets import target
 
 fake_strategy.install(target("{name}"))
-strategy = connect("local")
+strategy = connect(Device("local"))
 assert isinstance(strategy, tf.distribute.TPUStrategy), strategy
 assert strategy.num_replicas_in_sync == {replicas}
 try:
