@@ -18,6 +18,7 @@ from absl import app, flags, logging
 
 from efficientnet_tf.machine.startup import start_tensorflow
 from efficientnet_tf.terminal.exit_codes import exit_code
+from efficientnet_tf.terminal.table import aligned
 from efficientnet_tf.tpu.targets import target
 
 _MODELS = [f"efficientnet-b{number}" for number in range(8)]
@@ -106,20 +107,21 @@ def compile_step(
 def table(reports: dict[str, Any]) -> list[str]:
     """Lines; the first report is what the others are measured by."""
     base = next(iter(reports.values()))
-    lines = [f"{'':34}{'GB accessed':>18}{'peak HBM, MiB':>22}{'GFLOP':>18}{'compiled in':>13}"]
+    rows: list[tuple[str, ...]] = [("", "GB accessed", "peak HBM, MiB", "GFLOP", "compiled in")]
     for name, report in reports.items():
         if not report.fits:
-            lines.append(f"{name:34}does not fit")
+            rows.append((name, "does not fit", "", "", ""))
             continue
-        cells = f"{name:34}"
-        for value, of_base, unit, width, digits in (
-            (report.bytes_accessed, base.bytes_accessed, 1e9, 10, 2),
-            (report.peak_hbm_bytes, base.peak_hbm_bytes, 2**20, 14, 0),
-            (report.flops, base.flops, 1e9, 10, 1),
-        ):
-            cells += f"{value / unit:{width}.{digits}f} ({value / of_base:.3f})"
-        lines.append(f"{cells}{report.compile_seconds:11.0f} s")
-    return lines
+        cells = [
+            f"{value / unit:.{digits}f} ({value / of_base:.3f})"
+            for value, of_base, unit, digits in (
+                (report.bytes_accessed, base.bytes_accessed, 1e9, 2),
+                (report.peak_hbm_bytes, base.peak_hbm_bytes, 2**20, 0),
+                (report.flops, base.flops, 1e9, 1),
+            )
+        ]
+        rows.append((name, *cells, f"{report.compile_seconds:.0f} s"))
+    return aligned(rows)
 
 
 def main(_: Any) -> None:

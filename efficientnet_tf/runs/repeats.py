@@ -9,15 +9,17 @@ chosen by that fold would be flattered by it.
 """
 
 import json
-import os
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.runs import jobs
+from efficientnet_tf.storage.files import write_json
+from efficientnet_tf.storage.lock import lock
+from efficientnet_tf.storage.paths import is_remote
 
 _FLAGS, _LOG = "flags.json", "log.txt"
 _BEGUN = "config.json"  # which main.py writes once nothing more can be wrong with its flags
@@ -85,7 +87,7 @@ def train(run: Run, flags: Sequence[str], folder: str) -> dict[str, Any]:
     """Brings one run to its result; see `run_all`."""
     model_dir = Path(folder) / run.name
     wanted = [*flags, *run.flags]
-    if "://" in folder:
+    if is_remote(folder):
         raise UsageError(f'--model_dir must be a folder of this machine, received "{folder}".')
     try:
         model_dir.mkdir(parents=True, exist_ok=True)
@@ -96,7 +98,10 @@ def train(run: Run, flags: Sequence[str], folder: str) -> dict[str, Any]:
             "you may write to."
         ) from error
     with open(model_dir / _LOG, "ab") as log:
-        _lock(log, model_dir)
+        if not lock(log):  # which a process of main.py that outlives this one holds, too
+            raise UsageError(
+                f'--model_dir: a run is going on in "{model_dir}". Wait for it, or stop it.'
+            )
         _check_flags(model_dir, wanted)
         for mode in run.modes if _result(model_dir, run.split) is None else ():
             split = [f"--split={run.split}"] if mode == "eval" else []
@@ -109,20 +114,6 @@ def train(run: Run, flags: Sequence[str], folder: str) -> dict[str, Any]:
     if result is None:
         raise RunError(f"{run.name} has no evaluation of {run.split}; {model_dir / _LOG} says why.")
     return result
-
-
-def _lock(log: IO[bytes], model_dir: Path) -> None:
-    """Of the open file: a process of main.py that outlives this one holds the lock, too."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UsageError(
-            f'--model_dir: a run is going on in "{model_dir}". Wait for it, or stop it.'
-        ) from error
 
 
 def _result(model_dir: Path, split: str) -> dict[str, Any] | None:
@@ -180,6 +171,4 @@ def spread(results: Sequence[dict[str, Any]]) -> str:
 
 def write_summary(path: str, results: Sequence[dict[str, Any]]) -> None:
     content = {"runs": len(results), "metrics": summary(results)}
-    temporary = f"{path}.tmp{os.getpid()}"
-    Path(temporary).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_json(path, content)
