@@ -21,6 +21,7 @@ from typing import Any
 import tensorflow as tf
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.machine import chips
 from efficientnet_tf.machine import tpu as machine_tpu
 from efficientnet_tf.training import multi_worker
 
@@ -43,6 +44,7 @@ _MEANINGS = {
 }
 
 _connected: dict[str, tf.distribute.Strategy] = {}  # by address
+_chips: dict[tf.distribute.Strategy, str] = {}  # what TensorFlow does not tell of a TPUStrategy
 
 
 def connect(
@@ -82,6 +84,16 @@ def is_tpu(strategy: tf.distribute.Strategy) -> bool:
     return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
+def chip_of(strategy: tf.distribute.Strategy) -> str:
+    """The generation of a TPUStrategy's chips, such as "v5e"; "" if nothing said it."""
+    return _chips.get(strategy, "")
+
+
+def note_chip(strategy: tf.distribute.Strategy, chip: str) -> None:
+    """Says what `chip_of` answers, unless it was said before."""
+    _chips.setdefault(strategy, chip)
+
+
 def describe(strategy: tf.distribute.Strategy) -> str:
     """`8 TPU cores`, `32 TPU cores on 4 hosts`, `4 GPUs of 2 workers` or `CPU (2 cores)`."""
     replicas = strategy.num_replicas_in_sync
@@ -119,11 +131,14 @@ def _address(tpu: str) -> str:
 
 def _connect_tpu(tpu: str, zone: str | None, project: str | None) -> tf.distribute.Strategy:
     has_name = tpu != LOCAL and not tpu.startswith(_SCHEME)
-    client = _cloud_tpu_client(tpu) if has_name else None
+    package = _cloud_tpu_client(tpu) if has_name else None
+    chip = chips.kind() if tpu == LOCAL else ""  # no address tells
     try:
         with _silent_tensorflow(), _limited_lookups():
-            if client is not None:
-                _check_cloud_tpu(client.Client(tpu=tpu, zone=zone, project=project))
+            if package is not None:
+                client = package.Client(tpu=tpu, zone=zone, project=project)
+                _check_cloud_tpu(client)
+                chip = chips.generation(client.accelerator_type() or "")
             resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
                 tpu=tpu, zone=zone, project=project
             )
@@ -132,7 +147,9 @@ def _connect_tpu(tpu: str, zone: str | None, project: str | None) -> tf.distribu
                     _check_answers(worker)
                 tf.config.experimental_connect_to_cluster(resolver)
             tf.tpu.experimental.initialize_tpu_system(resolver)
-            return tf.distribute.TPUStrategy(resolver)
+            strategy = tf.distribute.TPUStrategy(resolver)
+            note_chip(strategy, chip)
+            return strategy
     except Exception as error:  # TF raises many kinds here, down to KeyError and socket errors
         raise UsageError(machine_tpu.no_tpu(tpu, _reason(error))) from error
 
