@@ -7,18 +7,13 @@ built. There are two ways in:
   with `keras.models.clone_model`: its `call_function` is handed every call of the graph. The clone
   calls stand-ins for the operations, so that the operations themselves record nothing.
 - The Python code of a subclassed model or layer can call what it likes. Keras runs it on shapes
-  (`compute_output_spec`), and Python reports the calls of layers in it through `sys.setprofile`,
-  its own hook for profilers. What is recognised is `keras.Operation.__call__`, through which every
-  call of a layer goes. Only the thread that asks is watched, and only for that run.
+  (`compute_output_spec`), and Python itself reports the calls of layers in it: python_calls.py.
 
 Keras has no public list of the layers inside a layer: parts.py has what is private.
 """
 
 import contextlib
-import cProfile
-import inspect
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +22,7 @@ import keras
 
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.profile.parts import inner_layers
+from efficientnet_tf.models.profile.python_calls import watching
 
 
 @dataclass(frozen=True)
@@ -119,36 +115,6 @@ def _is_fit(layer: Any, inputs: Any) -> bool:
     return True
 
 
-_CALL = inspect.unwrap(keras.Operation.__call__).__code__
-
-
-@contextlib.contextmanager
-def _watching(report: Callable[[int, Mapping[str, Any], Any], None]) -> Iterator[None]:
-    """Inside, `report(depth, locals, outputs)` ends each call of a layer; 0 is outermost."""
-    depth = 0
-
-    def hook(frame: Any, event: str, outputs: Any) -> None:
-        nonlocal depth
-        if frame.f_code is not _CALL or not isinstance(frame.f_locals["self"], keras.Layer):
-            return
-        if event == "call":
-            depth += 1
-        elif event == "return":
-            depth -= 1
-            report(depth, frame.f_locals, outputs)
-
-    before = sys.getprofile()
-    sys.setprofile(hook)
-    try:
-        yield
-    finally:
-        sys.setprofile(None)
-        if isinstance(before, cProfile.Profile):  # it is no function, which setprofile wants
-            before.enable()
-        else:
-            sys.setprofile(before)
-
-
 class _Walk:
     """Collects the calls of one run."""
 
@@ -225,7 +191,7 @@ class _Walk:
                 old = {id(x) for x in keras.tree.flatten((given, [made[2] for _, made in inside]))}
                 own.extend(x for x in keras.tree.flatten(outputs) if id(x) not in old)
 
-        with self.refusing(name or layer.name, (args, kwargs)), _watching(report):
+        with self.refusing(name or layer.name, (args, kwargs)), watching(report):
             outputs = _run_whole(layer, args, kwargs)
         own_outputs = tensors(_shapes(own))
         self.calls.append(Call(name or layer.name, layer, args, kwargs, outputs, own_outputs, True))
