@@ -13,9 +13,8 @@ from collections.abc import Sequence
 
 from efficientnet_tf.commands import cli
 from efficientnet_tf.models.compound import Coefficients
+from efficientnet_tf.search import pareto, scaling_figure, scaling_flags, scaling_results
 from efficientnet_tf.search import scaling_comparison as comparison
-from efficientnet_tf.search import scaling_figure, scaling_flags, scaling_results
-from efficientnet_tf.search.pareto import check_matplotlib
 from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.scaling_baseline import Baseline
 from efficientnet_tf.terminal.exit_codes import exit_code
@@ -49,7 +48,6 @@ def run(argv: Sequence[str]) -> None:
     if arguments.given("dry_run"):
         print(comparison.table(entries))
         return
-    check_matplotlib()
     seeds, what = arguments.whole("seeds"), scaling_results.task_of(arguments.config)
     folder = arguments.text("output_dir")
     proxy_folder = f"{folder}/{scaling_results.PROXY}"
@@ -62,7 +60,7 @@ def run(argv: Sequence[str]) -> None:
     print(f"{what}:\n{comparison.table(entries)}\n")
     print("\n".join(comparison.outcome(entries)))
     figure = scaling_figure.draw_comparison(entries, baseline.name, what)
-    paths = [f"{folder}/results.jsonl", *scaling_figure.save(figure, folder, "comparison")]
+    paths = [f"{folder}/results.jsonl", *pareto.save(figure, folder, "comparison")]
     print(f"wrote {', '.join(paths)}")
 
 

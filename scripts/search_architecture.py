@@ -145,7 +145,6 @@ def run(argv: Sequence[str]) -> None:
     )
     candidates, seeds = whole(values, "candidates", 1), whole(values, "seeds", 1)
     fresh = range(seeds, seeds + whole(values, "confirm_seeds", 0))
-    pareto.check_matplotlib()
     folder = values.output_dir
     with Proxy(config, folder, candidates * seeds + 3 * len(fresh), device) as proxy:
         proxy.say(f"{space.size:.3g} networks in the space; {values.searcher} tries {candidates}")

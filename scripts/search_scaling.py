@@ -15,8 +15,13 @@ from collections.abc import Sequence
 
 from efficientnet_tf.commands import cli
 from efficientnet_tf.search import grid as grid_lib
-from efficientnet_tf.search import scaling_figure, scaling_flags, scaling_results, scaling_search
-from efficientnet_tf.search.pareto import check_matplotlib
+from efficientnet_tf.search import (
+    pareto,
+    scaling_figure,
+    scaling_flags,
+    scaling_results,
+    scaling_search,
+)
 from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.scaling_baseline import Baseline
 from efficientnet_tf.terminal.exit_codes import exit_code
@@ -64,7 +69,6 @@ def run(argv: Sequence[str]) -> None:
     print(grid_lib.table(points), flush=True)
     if arguments.given("dry_run"):
         return
-    check_matplotlib()
     seeds, what = arguments.whole("seeds"), scaling_results.task_of(arguments.config)
     proxy_folder = f"{folder}/{scaling_results.PROXY}"
     with Proxy(arguments.config, proxy_folder, accepted * seeds, arguments.device) as proxy:
@@ -77,7 +81,7 @@ def run(argv: Sequence[str]) -> None:
     print(f"\n{what}, best first:\n{scaling_search.table(scored)}\n")
     print("\n".join(scaling_search.outcome(scored)))
     figure = scaling_figure.draw_search(scored, points, phi, baseline.name, what)
-    paths = [f"{folder}/results.jsonl", *scaling_figure.save(figure, folder, "scaling")]
+    paths = [f"{folder}/results.jsonl", *pareto.save(figure, folder, "scaling")]
     print(f"wrote {', '.join(paths)}")
     best = scored[0].point.coefficients
     print(
