@@ -104,7 +104,10 @@ def run(
             ["--config.train.seed=1", f"--config={ROOT}/configs/digits.py"],
             "--config.train.seed=1 in argv before a value for --config",
         ),
-        (["--export_images=many"], "flag --export_images=many: expected a whole number, received many. See"),
+        (
+            ["--export_images=many"],
+            "flag --export_images=many: expected a whole number, received many. See",
+        ),
         (["--export_dtype=float64"], "--export_dtype must be"),
         (["--list_models=maybe"], "--list_models=maybe: ('Non-boolean argument"),
     ],
