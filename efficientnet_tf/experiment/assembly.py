@@ -15,6 +15,7 @@ from efficientnet_tf.data.diagnose import explain_data_error, fault
 from efficientnet_tf.data.images.preprocessing import Preprocessing
 from efficientnet_tf.data.pipeline import train_dataset
 from efficientnet_tf.data.sources.resampling import class_counts
+from efficientnet_tf.data.sources.source import Pass
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.evaluation.evaluator import Evaluator
 from efficientnet_tf.evaluation.request import EvaluationRequest
@@ -212,9 +213,7 @@ class Experiment:
         """The first images of a split that can be decoded, as stored, with their labels."""
         skips = split in self.bad
         found: list[tuple[Any, int]] = []
-        for example in self.source.examples(
-            split, epoch=0, seed=0, shuffle=False, skip_errors=skips
-        ).as_numpy_iterator():
+        for example in self.source.examples(split, Pass(skip_errors=skips)).as_numpy_iterator():
             if not (skips and fault(example["image"])):
                 found.append((example["image"], int(example["label"])))
             if len(found) == count:

@@ -17,7 +17,7 @@ from efficientnet_tf.data.augment.augmentation import parse_augment
 from efficientnet_tf.data.broken import BadExamples
 from efficientnet_tf.data.images.preprocessing import Preprocessing
 from efficientnet_tf.data.pipeline import train_dataset
-from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.data.sources.source import Pass, Source
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.inference.cam import ActivationMapper
 from efficientnet_tf.inference.cam_figure import overlay
@@ -77,7 +77,7 @@ def stored_examples(
 ) -> dict[int, tuple[Any, int]]:
     """Image, as it is stored, and label of these places of a split; those unreadable missing."""
     wanted = tf.constant(sorted(places), tf.int64)
-    examples = source.examples(split, epoch=0, seed=0, shuffle=False, skip_errors=True)
+    examples = source.examples(split, Pass(skip_errors=True))
     found = examples.filter(lambda example: tf.reduce_any(wanted == example["index"]))
     return {
         int(each["index"]): (each["image"], int(each["label"])) for each in found.take(len(places))
