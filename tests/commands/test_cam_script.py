@@ -18,7 +18,7 @@ from efficientnet_tf.runs.checkpoint import Checkpointer, claim_model_dir
 from efficientnet_tf.zoo import create_model
 
 ROOT = Path(__file__).parents[2]
-IMAGES = Path(__file__).parent / "golden" / "images"
+IMAGES = Path(__file__).parents[1] / "golden" / "images"
 PHOTOS = sorted(IMAGES.glob("*.jpg"))
 
 

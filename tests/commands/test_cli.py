@@ -19,7 +19,7 @@ from efficientnet_tf.evaluation import request
 from efficientnet_tf.machine import startup
 
 ROOT = Path(__file__).parents[2]
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "params.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "params.json").read_text())
 PHOTO = ROOT / "tests" / "golden" / "images" / "camera_gray_333x500_q90.jpg"
 NOISE = re.compile(r"Traceback|0000 00:|[WEI]0000|oneDNN|cuda|WARNING", re.IGNORECASE)
 

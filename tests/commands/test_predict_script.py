@@ -18,7 +18,7 @@ from efficientnet_tf.export import saved_model
 from efficientnet_tf.runs.checkpoint import Checkpointer, claim_model_dir
 
 ROOT = Path(__file__).parents[2]
-PHOTOS = sorted((Path(__file__).parent / "golden" / "images").glob("*.jpg"))
+PHOTOS = sorted((Path(__file__).parents[1] / "golden" / "images").glob("*.jpg"))
 
 
 # Several command lines in one process, to load TensorFlow once.
