@@ -6,6 +6,7 @@ from typing import Any
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.export.options import DTYPES, FORMATS, IMAGES, ExportOptions, parse_formats
+from efficientnet_tf.machine.device import Device
 
 
 def take_device(take: FlagGroups) -> None:
@@ -13,6 +14,11 @@ def take_device(take: FlagGroups) -> None:
     take.text("tpu", None, "local, a TPU's name or grpc://...; default: GPUs if any, else CPU")
     take.text("tpu_zone", None, "of a TPU given by name; default: this machine's")
     take.text("tpu_project", None, "of a TPU given by name; default: this machine's")
+
+
+def device(given: SimpleNamespace) -> Device:
+    """What the flags of `take_device` say."""
+    return Device(given.tpu, given.tpu_zone, given.tpu_project)
 
 
 def take_source(take: FlagGroups) -> None:

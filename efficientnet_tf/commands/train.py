@@ -13,7 +13,7 @@ from typing import Any
 
 from efficientnet_tf.commands.experiment_flags import take_experiment
 from efficientnet_tf.commands.flag_groups import FlagGroups
-from efficientnet_tf.commands.shared_flags import export_options, take_device, take_export
+from efficientnet_tf.commands.shared_flags import device, export_options, take_device, take_export
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.evaluation.request import FLAGS as OF_EVALUATE
 from efficientnet_tf.models.networks import configured
@@ -70,9 +70,7 @@ def run(given: SimpleNamespace) -> None:
     where = modes.Where(
         given.model_dir or given.default_model_dir,
         given.export_dir,
-        given.tpu,
-        given.tpu_zone,
-        given.tpu_project,
+        device(given),
         options,
     )
     train = modes.train if given.mode == "train" else modes.train_and_evaluate
