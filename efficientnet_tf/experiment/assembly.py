@@ -14,13 +14,14 @@ from efficientnet_tf.data.broken import BadExamples
 from efficientnet_tf.data.diagnose import explain_data_error, fault
 from efficientnet_tf.data.images.preprocessing import Preprocessing
 from efficientnet_tf.data.pipeline import train_dataset
+from efficientnet_tf.data.sources.by_name import training_source
 from efficientnet_tf.data.sources.resampling import class_counts
 from efficientnet_tf.data.sources.source import Pass
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.evaluation.evaluator import Evaluator
 from efficientnet_tf.evaluation.request import EvaluationRequest
+from efficientnet_tf.evaluation.target import resolve
 from efficientnet_tf.experiment import durations
-from efficientnet_tf.experiment.run_data import load_run_data
 from efficientnet_tf.machine.device import THIS_MACHINE, Device
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.optim.ema import ema_enabled
@@ -75,8 +76,12 @@ class Experiment:
         self.network = configured(**self._network_fields)
         data = config.data
         self.augmentation = parse_augment(data.augment)
-        read = load_run_data(config, model_dir, request, self.network.resolution)
-        self.source, self.train_source, self.target = read
+        self.target = resolve(request, config, model_dir)
+        self.source = self.train_source = self.target.source
+        if self.target.is_own:
+            # The real ones need the counts; a wrong list is refused before anything is written.
+            fine_tuning.class_weights(config.transfer.class_weights, [1] * self.source.num_classes)
+            self.train_source = training_source(self.source, data)
         self.bad = {
             split: BadExamples(partial(self.source.place, split), data.max_bad_examples)
             for split in self.source.num_examples

@@ -13,36 +13,24 @@ from efficientnet_tf.evaluation.evaluator import (
     record_predictions,
 )
 from efficientnet_tf.evaluation.imagenet_variants import describe_real
-from efficientnet_tf.evaluation.request import EvaluationRequest
 from efficientnet_tf.evaluation.scores import summary
-from efficientnet_tf.evaluation.target import RealLabels, result_name
 from efficientnet_tf.experiment.assembly import Experiment
 from efficientnet_tf.training.metrics import Metrics
 
 
-def evaluate_split(
-    experiment: Experiment, evaluator: Evaluator, request: EvaluationRequest, split: str
-) -> None:
+def evaluate_split(experiment: Experiment, evaluator: Evaluator, split: str) -> None:
     """Evaluates a split with the weights in place, and the raw ones if the configuration asks.
 
     Every worker takes part, for each sees a share of the images; the chief writes
     evaluation-<what>.json and predictions-<what>.npz and says so.
     """
-    config, source = experiment.config, experiment.source
-    real = RealLabels(request.real_labels, experiment.target) if request.real_labels else None
+    target, real = experiment.target, experiment.target.real_labels
     if real:
         experiment.reading(split, lambda: real.check(split))
-    what = result_name(request, config, experiment.model_dir, split, source)
-    context = {
-        "split": "all" if request.whole else split,
-        "variant": request.eval_variant,
-        "source": source.name,
-        "resolution": experiment.network.resolution,
-        "eval_crop": config.data.eval_crop,
-    }
+    what, context = target.result_name(split), target.described(split)
     averaged = bool(experiment.state.average)
     passes = [(averaged, "average" if averaged else "raw", "weights")]
-    if config.train.eval_raw_weights and averaged:
+    if experiment.config.train.eval_raw_weights and averaged:
         passes.append((False, "raw", "raw weights"))
     for with_average, weights, called in passes:
         answers = experiment.reading(

@@ -24,7 +24,6 @@ from efficientnet_tf import config as config_lib
 from efficientnet_tf.data.sources.source import Source
 from efficientnet_tf.evaluation.evaluator import describe
 from efficientnet_tf.evaluation.request import EvaluationRequest
-from efficientnet_tf.evaluation.target import splits_of
 from efficientnet_tf.experiment.assembly import Experiment
 from efficientnet_tf.experiment.final_evaluation import evaluate_split, write_metrics
 from efficientnet_tf.export import formats
@@ -109,14 +108,13 @@ def evaluate(
     report: Report | None = None,
 ) -> None:
     """Evaluates the best checkpoint, on minival and test if nothing else is asked for."""
-    request = request or EvaluationRequest()
     with _experiment(config, where, request) as experiment:
         experiment.introduce()
         experiment.restore_for_use()
         evaluator = experiment.evaluator()
-        for split in splits_of(request, experiment.source):
-            evaluate_split(experiment, evaluator, request, split)
-        own = request.eval_source is None  # else the report loads the data of the run
+        for split in experiment.target.splits:
+            evaluate_split(experiment, evaluator, split)
+        own = experiment.target.is_own  # else the report loads the data of the run
         _report(experiment, report, experiment.source if own else None)
 
 
@@ -234,7 +232,7 @@ def _run(
 
 def _test(experiment: Experiment, split: str) -> None:
     experiment.restore_for_use()
-    evaluate_split(experiment, experiment.evaluator(), EvaluationRequest(), split)
+    evaluate_split(experiment, experiment.evaluator(), split)
 
 
 @contextlib.contextmanager
