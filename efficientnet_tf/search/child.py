@@ -50,14 +50,14 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     if metrics is None:
         return {"stopped": True}
     built = Experiment(config, job["model_dir"], device)
-    counts = count(built.network.operations(built.source.num_classes))
+    counts = count(built.model.network.operations(built.data.source.num_classes))
     return {
         "top1": metrics.top1,
         "loss": metrics.loss,
         "examples": metrics.examples,
         "params": counts.trainable_params,
         "multiply_adds": counts.multiply_adds,
-        "steps": built.total_steps,
+        "steps": built.updates.total_steps,
     }
 
 
