@@ -42,13 +42,12 @@ class FinalEvaluation:
         if real:
             self._data.reading(split, lambda: real.check(split))
         what, context = target.result_name(split), target.described(split)
-        averaged = bool(self._model.state.average)
-        passes = [(averaged, self._model.weights_name, "weights")]
-        if raw and averaged:
+        passes = [(True, self._model.weights_name, "weights")]
+        if raw and self._model.state.average:
             passes.append((False, "raw", "raw weights"))
-        for with_average, weights, called in passes:
+        for averaged, weights, called in passes:
             answers = self._data.reading(
-                split, functools.partial(self._evaluator.answers, split, averaged=with_average)
+                split, functools.partial(self._evaluator.answers, split, averaged=averaged)
             )
             if self._workers.is_chief:
                 more = {"real": real.accuracy(split, answers.outcomes)} if real else {}
@@ -56,8 +55,7 @@ class FinalEvaluation:
 
     def metrics_alone(self, split: str) -> Metrics:
         """The same without the answer to each example, for a split of the run's own."""
-        averaged = bool(self._model.state.average)
-        metrics = self._data.reading(split, lambda: self._evaluator(split, averaged=averaged))
+        metrics = self._data.reading(split, lambda: self._evaluator(split, averaged=True))
         if self._workers.is_chief:
             self._write_metrics(split, self._model.weights_name, "weights", metrics, {})
         return metrics
