@@ -48,7 +48,7 @@ def batch_norm_group_size(num_replicas: int, batch_norm: str = "official") -> in
         raise UsageError(
             f"{num_replicas} replicas do not divide into batch-norm groups of {group}; "
             "use a number of replicas that is a multiple of 8, or "
-            "--config.train.batch_norm=synchronised or local."
+            "--config.train.batch_norm_group=synchronised or local."
         )
     return group
 

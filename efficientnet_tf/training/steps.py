@@ -75,7 +75,7 @@ class TrainStep:
         self._rates = rates or {}
         self._class_weights = class_weights
         self._batch_norm_group = batch_norm_group_size(
-            strategy.num_replicas_in_sync, train.batch_norm
+            strategy.num_replicas_in_sync, train.batch_norm_group
         )
         self._trainable = list(state.trainable.items())
         self._decayed = [value for path, value in self._trainable if is_weight_decayed(path)]

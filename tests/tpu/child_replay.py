@@ -29,7 +29,7 @@ IMAGES = 4  # of a replica
 
 def batch_of(experiment: Any, images: int) -> dict[str, np.ndarray]:
     random = np.random.RandomState(0)
-    dtype = experiment.train_dataset_of(tf.distribute.InputContext(1, 0, 1)).element_spec["image"]
+    dtype = experiment.updates.dataset(tf.distribute.InputContext(1, 0, 1)).element_spec["image"]
     pixels = random.randint(0, 256, (images, 32, 32, 3))
     return {
         "image": tf.cast(pixels, dtype.dtype).numpy(),
@@ -52,7 +52,7 @@ def replayed(experiment: Any, program: Any, batch: Any, replicas: int) -> Any:
     """(loss of all replicas, variables of the first, largest difference between the replicas)."""
     names = {
         id(variable.values[0].handle): name
-        for name, variable in experiment.state.named_variables().items()
+        for name, variable in experiment.model.state.named_variables().items()
     }
     values = replay.variable_values(program)
     inputs = []
@@ -74,8 +74,8 @@ def own_step(config: Any, before: Any, batch: Any, compiled: bool) -> Any:
     """
     with tempfile.TemporaryDirectory() as directory:
         experiment = Experiment(config, directory)
-    variables = experiment.state.named_variables()
-    step = experiment.train_step(experiment.schedule())
+    variables = experiment.model.state.named_variables()
+    step = experiment.updates.train_step()
     update = (
         tf.function(step.update, jit_compile=True, autograph=False) if compiled else step.update
     )
@@ -84,7 +84,7 @@ def own_step(config: Any, before: Any, batch: Any, compiled: bool) -> Any:
     for number in (before["step"] + 1, before["step"]):
         for name, value in before.items():
             variables[name].assign(value)
-        experiment.state.step.assign(number)
+        experiment.model.state.step.assign(number)
         losses.append(float(experiment.strategy.run(update, args=(tensors,))))
     return losses[1], losses[0], {name: variables[name].numpy() for name in before}
 

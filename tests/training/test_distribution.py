@@ -111,7 +111,7 @@ def test_replicas_that_do_not_divide_into_groups_are_refused(replica_count: int)
     with pytest.raises(UsageError, match=f"{replica_count} replicas do not divide") as caught:
         batch_norm_group_size(replica_count)
     assert "a multiple of 8" in str(caught.value)
-    assert "--config.train.batch_norm=synchronised or local" in str(caught.value)
+    assert "--config.train.batch_norm_group=synchronised or local" in str(caught.value)
     assert batch_norm_group_size(replica_count, "synchronised") == replica_count
     assert batch_norm_group_size(replica_count, "local") == 1
 

@@ -53,7 +53,7 @@ class Pod:
     ) -> None:
         self.strategy = strategy
         self.state = make_state(strategy, dropout_rate=0.0, survival_prob=1.0)
-        settings = {"global_batch_size": IMAGES, "batch_norm": "synchronised", **options}
+        settings = {"global_batch_size": IMAGES, "batch_norm_group": "synchronised", **options}
         step = TrainStep(self.state, strategy, rising, **step_settings(**settings))
 
         @tf.function(autograph=False)
@@ -208,7 +208,7 @@ def test_the_official_groups_on_sixteen_replicas(replicas: Any, tiny_state: Any)
     """Two groups of eight normalise as one replica does that sees two halves, one by one."""
     assert batch_norm_group_size(16) == 8
     strategy = replicas(16)
-    pod = Pod(strategy, tiny_state, batch_norm="official")
+    pod = Pod(strategy, tiny_state, batch_norm_group="official")
     halves = Pod(replicas(1), tiny_state, accumulation_steps=2)
     np.testing.assert_allclose(pod.train(2), halves.train(2), rtol=1e-5)
     weights = {name: v for name, v in pod.values().items() if "moving_" not in name}
@@ -240,7 +240,7 @@ def test_batch_norm_of_their_own_lets_replicas_drift_until_they_are_averaged(
     replicas: Any, tiny_state: Any, alone: Pod
 ) -> None:
     """The official rule up to eight replicas: not the run on one, but one set of statistics."""
-    pod = Pod(replicas(2), tiny_state, batch_norm="official")
+    pod = Pod(replicas(2), tiny_state, batch_norm_group="official")
     pod.train(STEPS)
     apart = [pod.strategy.experimental_local_results(v) for v in pod.state.moving_statistics()]
     means = [np.mean([copy.numpy() for copy in copies], axis=0) for copies in apart]

@@ -143,7 +143,7 @@ def test_defaults_are_the_recipe() -> None:
     assert optimizer.label_smoothing == 0.1
     assert config.train.accumulation_steps == 1
     assert optimizer.clip_norm == 0
-    assert batch_norm_group_size(8, config.train.batch_norm) == 1
+    assert batch_norm_group_size(8, config.train.batch_norm_group) == 1
 
 
 @pytest.mark.parametrize(("count", "parts"), [(1, 1), (2, 1), (8, 1), (2, 4), (1, 8)])
@@ -471,7 +471,7 @@ def test_replicas_and_parts_together_equal_one_large_batch(prepare: Any, frozen:
 
 
 def test_one_batch_norm_group_of_two_equals_one_large_batch(prepare: Any, normalised: Any) -> None:
-    run = prepare(2, batch_norm="synchronised")
+    run = prepare(2, batch_norm_group="synchronised")
     assert_same_gradients(run.gradients(), normalised[0])
     assert_same_update(run.update(), normalised[1])
     for variable in run.state.moving_statistics():
@@ -480,7 +480,7 @@ def test_one_batch_norm_group_of_two_equals_one_large_batch(prepare: Any, normal
 
 
 def test_one_batch_norm_group_of_four_equals_one_large_batch(prepare: Any, normalised: Any) -> None:
-    assert_same_gradients(prepare(4, batch_norm="synchronised").gradients(), normalised[0])
+    assert_same_gradients(prepare(4, batch_norm_group="synchronised").gradients(), normalised[0])
 
 
 def test_replicas_of_their_own_equal_parts_and_differ_from_one_large_batch(

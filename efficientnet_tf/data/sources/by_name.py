@@ -6,10 +6,11 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from efficientnet_tf.config import SOURCES
+from efficientnet_tf.config import SOURCES, DataConfig
 from efficientnet_tf.data.sources.csv_file import csv_source
 from efficientnet_tf.data.sources.folder import folder_source
 from efficientnet_tf.data.sources.in_memory import digits_source
+from efficientnet_tf.data.sources.resampling import balanced, with_fold, with_minival
 from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
 from efficientnet_tf.data.sources.tfds_source import tfds_source
 from efficientnet_tf.data.sources.tfrecord import tfrecord_source
@@ -148,6 +149,39 @@ def load_source(
     return (
         digits_source() if spec == "digits" else synthetic_source(num_classes or 1000, image_size)
     )
+
+
+def configured_source(data: DataConfig, image_size: int) -> Source:
+    """The source of a configuration, with the splits that it makes of it.
+
+    Args:
+      image_size: side in pixels, for sources that make their images.
+
+    Raises:
+      UsageError: it cannot be read, or is not of the sizes and classes that were expected.
+    """
+    source = load_source(
+        data.source,
+        data.data_dir,
+        num_classes=data.num_classes,
+        minival_shards=data.minival_shards,
+        minival=data.minival,
+        test=data.test,
+        split_seed=data.split_seed,
+        verify_checksums=data.verify_checksums,
+        image_size=image_size,
+    )
+    check_expected(source, data.num_classes, data.expected_sizes)
+    if data.train_on_minival:
+        return with_minival(source)
+    if data.folds:
+        return with_fold(source, data.folds, data.fold, data.split_seed)
+    return source
+
+
+def training_source(source: Source, data: DataConfig) -> Source:
+    """What training reads of a configured source."""
+    return balanced(source) if data.balanced_sampling else source
 
 
 def check_expected(source: Source, num_classes: int, sizes: Sequence[int] | None) -> None:
