@@ -79,19 +79,18 @@ def compile_step(
     """The compiler's report on one update of the network that `make` makes."""
     import tensorflow as tf
 
+    from efficientnet_tf.config import OptimizerConfig, TrainConfig
     from efficientnet_tf.models.variants import find_variant
     from efficientnet_tf.tpu import compiler, fake_strategy, lowering
     from efficientnet_tf.training.state import TrainState
-    from efficientnet_tf.training.steps import StepOptions, TrainStep
+    from efficientnet_tf.training.steps import TrainStep
 
     size, batch = _SIZE.value or find_variant(_MODEL.value).resolution, _BATCH.value
     with fake_strategy.one_copy(), strategy.scope():
         state = TrainState(make(size), with_average=True)
     replicas = strategy.num_replicas_in_sync
-    options = StepOptions(
-        batch * replicas, lambda _: tf.constant(0.01), rematerialise=rematerialise
-    )
-    step = TrainStep(state, options, strategy)
+    train = TrainConfig(global_batch_size=batch * replicas, rematerialise=rematerialise)
+    step = TrainStep(state, strategy, lambda _: tf.constant(0.01), OptimizerConfig(), train)
     if plain:
         step._kernels = None
     specs = {

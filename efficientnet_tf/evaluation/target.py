@@ -167,7 +167,7 @@ class RealLabels:
         Raises:
             RunError: see `imagenet_variants.validation_numbers`.
         """
-        examples = self._source.examples(split, epoch=0, seed=0, shuffle=False)
+        examples = self._source.examples(split)
         (first,) = examples.take(1).as_numpy_iterator()
         variants.validation_numbers(self._source, split, np.array([first["index"]]))
 

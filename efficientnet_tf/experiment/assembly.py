@@ -15,6 +15,7 @@ from efficientnet_tf.data.diagnose import explain_data_error, fault
 from efficientnet_tf.data.images.preprocessing import Preprocessing
 from efficientnet_tf.data.pipeline import train_dataset
 from efficientnet_tf.data.sources.resampling import class_counts
+from efficientnet_tf.data.sources.source import Pass
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.evaluation.evaluator import Evaluator
 from efficientnet_tf.evaluation.request import EvaluationRequest
@@ -27,11 +28,10 @@ from efficientnet_tf.optim.schedule import Schedule, scaled_learning_rate
 from efficientnet_tf.runs.checkpoint import Checkpointer, check_model_dir, newest_checkpoint
 from efficientnet_tf.runs.init_record import read_record
 from efficientnet_tf.training.connect import connect, describe, is_tpu
-from efficientnet_tf.training.distribution import batch_norm_group_size
 from efficientnet_tf.training.loop import Plan
 from efficientnet_tf.training.multi_worker import Workers
 from efficientnet_tf.training.state import TrainState
-from efficientnet_tf.training.steps import StepOptions, TrainStep
+from efficientnet_tf.training.steps import TrainStep
 from efficientnet_tf.transfer import fine_tuning
 from efficientnet_tf.zoo import create_model
 
@@ -82,15 +82,7 @@ class Experiment:
             for split in self.source.num_examples
             if data.on_error == "skip"
         }
-        self.preprocessing = Preprocessing(
-            image_size=self.network.resolution,
-            train_crop=config.data.train_crop,
-            flip=config.data.flip,
-            eval_crop=config.data.eval_crop,
-            crop_fraction=config.data.crop_fraction,
-            interpolation=config.data.interpolation,
-            exif_rotation=config.data.exif_rotation,
-        )
+        self.preprocessing = Preprocessing.of(self.network.resolution, data)
         check_model_dir(model_dir, config)
         begun = newest_checkpoint(model_dir) is not None
         self.initial = read_record(model_dir) if begun else None
@@ -221,9 +213,7 @@ class Experiment:
         """The first images of a split that can be decoded, as stored, with their labels."""
         skips = split in self.bad
         found: list[tuple[Any, int]] = []
-        for example in self.source.examples(
-            split, epoch=0, seed=0, shuffle=False, skip_errors=skips
-        ).as_numpy_iterator():
+        for example in self.source.examples(split, Pass(skip_errors=skips)).as_numpy_iterator():
             if not (skips and fault(example["image"])):
                 found.append((example["image"], int(example["label"])))
             if len(found) == count:
@@ -244,28 +234,15 @@ class Experiment:
         )
 
     def train_step(self, schedule: Schedule) -> TrainStep:
-        optimizer, train = self.config.optimizer, self.config.train
-        options = StepOptions(
-            global_batch_size=train.global_batch_size,
-            learning_rate=schedule,
-            seed=train.seed,
-            weight_decay=optimizer.weight_decay,
-            label_smoothing=optimizer.label_smoothing,
-            accumulation_steps=train.accumulation_steps,
-            clip_norm=optimizer.clip_norm,
-            rho=optimizer.rho,
-            momentum=optimizer.momentum,
-            epsilon=optimizer.epsilon,
-            ema_decay=optimizer.ema_decay,
-            batch_norm_group=batch_norm_group_size(
-                self.strategy.num_replicas_in_sync, train.batch_norm
-            ),
-            rematerialise=train.rematerialise,
-            optimizer=optimizer.kind,
+        return TrainStep(
+            self.state,
+            self.strategy,
+            schedule,
+            self.config.optimizer,
+            self.config.train,
             rates=fine_tuning.learning_rates(self.state.model, self.config.transfer),
             class_weights=self.class_weights(),
         )
-        return TrainStep(self.state, options, self.strategy)
 
     def class_weights(self) -> list[float] | None:
         """Of the loss, if the configuration asks for any."""

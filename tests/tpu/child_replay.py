@@ -19,10 +19,10 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from tiny_experiment import tiny_config  # noqa: E402
 
-from efficientnet_tf.experiment import assembly  # noqa: E402
 from efficientnet_tf.experiment.assembly import Experiment  # noqa: E402
 from efficientnet_tf.tpu import lowering, programs, replay  # noqa: E402
 from efficientnet_tf.tpu.targets import target  # noqa: E402
+from efficientnet_tf.training import steps  # noqa: E402
 
 IMAGES = 4  # of a replica
 
@@ -111,7 +111,7 @@ def main(tpu_type: str) -> None:
     replicas = target(tpu_type).devices
     replay.make_devices(replicas)
     # All replicas share moments, so that they are one replica with all images.
-    assembly.batch_norm_group_size = lambda number, *_: number
+    steps.batch_norm_group_size = lambda number, *_: number
     one_replica = [{"masks": False, "parts": 2}, {"masks": True}]
     for case in one_replica if replicas == 1 else [{"masks": False}]:
         print(json.dumps(compare(tpu_type, **case)), flush=True)

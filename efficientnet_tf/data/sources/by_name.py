@@ -10,7 +10,7 @@ from efficientnet_tf.config import SOURCES
 from efficientnet_tf.data.sources.csv_file import csv_source
 from efficientnet_tf.data.sources.folder import folder_source
 from efficientnet_tf.data.sources.in_memory import digits_source
-from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Source
+from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
 from efficientnet_tf.data.sources.tfds_source import tfds_source
 from efficientnet_tf.data.sources.tfrecord import tfrecord_source
 from efficientnet_tf.errors import UsageError, nearest
@@ -28,27 +28,10 @@ class SyntheticSource(Source):
 
     image_size: int
 
-    def examples(
-        self,
-        split: str,
-        *,
-        epoch: int | tf.Tensor,
-        seed: int | tf.Tensor,
-        shuffle: bool,
-        shard_index: int = 0,
-        num_shards: int = 1,
-        shuffle_buffer: int = SHUFFLE_BUFFER,
-        start: int | tf.Tensor = 0,
-        skip_errors: bool = False,
-    ) -> tf.data.Dataset:
+    def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
         """One pass, see `Source.examples`; nothing needs a buffer or can fail."""
-        self.size(split, shard_index, num_shards)  # refuses unknown splits and empty shards
-        order = tf.range(self.num_examples[split], dtype=tf.int64)
-        if shuffle:
-            key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
-            order = tf.random.experimental.stateless_shuffle(order, key, alg="philox")
         split_number = list(self.num_examples).index(split)
-        return tf.data.Dataset.from_tensor_slices(order[shard_index::num_shards][start:]).map(
+        return tf.data.Dataset.from_tensor_slices(self.rows(split, how)).map(
             lambda index: self._example(split_number, index),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
