@@ -12,9 +12,9 @@ import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
+from efficientnet_tf.commands import shared_flags
 from efficientnet_tf.commands.experiment_flags import take_experiment
 from efficientnet_tf.commands.flag_groups import FlagGroups
-from efficientnet_tf.commands.shared_flags import device, export_options, take_device, take_export
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.evaluation.request import FLAGS as OF_EVALUATE
 from efficientnet_tf.models.networks import configured
@@ -28,10 +28,10 @@ def take_flags(take: FlagGroups) -> None:
     take.switch("list_models", False, "the word models")
     take_experiment(take)
     take.heading("Where it runs and where it writes")
-    take_device(take)
+    shared_flags.take_device(take)
     take.text("model_dir", None, "checkpoints, logs, results; default: runs/<config>-<model>")
     take.heading("Export")
-    take_export(take)
+    shared_flags.take_export(take)
     take.heading("Of the word evaluate, or --mode=eval")
     for name, meaning in OF_EVALUATE:
         take.text(name, None, meaning)
@@ -45,10 +45,7 @@ def report(model_dir: str, source: Any, with_pictures: bool) -> str:
 
 
 def run(given: SimpleNamespace) -> None:
-    if given.arguments:
-        raise UsageError(
-            f'unexpected argument "{given.arguments[0]}": everything is a flag, as --name=value.'
-        )
+    shared_flags.refuse_arguments(given)
     if given.mode not in _MODES:
         raise UsageError(
             f'--mode must be one of {", ".join(_MODES)}, received "{given.mode}".'
@@ -62,7 +59,7 @@ def run(given: SimpleNamespace) -> None:
             )
     # Refuses a wrong model before the seconds that TensorFlow takes to load.
     configured(**dataclasses.asdict(given.config.model))
-    options = export_options(given)
+    options = shared_flags.export_options(given)
     from efficientnet_tf.machine.startup import start_tensorflow
 
     start_tensorflow()
@@ -71,7 +68,7 @@ def run(given: SimpleNamespace) -> None:
     where = modes.Where(
         given.model_dir or given.default_model_dir,
         given.export_dir,
-        device(given),
+        shared_flags.device(given),
         options,
     )
     train = modes.train if given.mode == "train" else modes.train_and_evaluate

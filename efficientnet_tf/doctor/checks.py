@@ -177,7 +177,7 @@ def _compare(fed: float, stepped: float) -> Finding:
         "balance",
         text + f"the device waits {100 * (1 - fed / stepped):.0f} % of the time",
         "Feed faster: a host with more cores, a data set stored as TFRecords near it "
-        "(scripts/prepare_tfrecords.py), or less augmentation (--config.data.augment).",
+        "(`python main.py prepare`), or less augmentation (--config.data.augment).",
     )
 
 

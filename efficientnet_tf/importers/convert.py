@@ -1,6 +1,6 @@
 """One import from end to end: open, recognise, build, merge, set the input, write, look at it.
 
-`scripts/import_weights.py` is this with flags.
+The word import-weights is this with flags.
 """
 
 from collections.abc import Mapping

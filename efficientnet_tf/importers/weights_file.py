@@ -125,7 +125,7 @@ def _opened(path: str) -> tuple[Any, dict[str, str]]:
     except (safetensors.SafetensorError, OSError) as error:
         raise UsageError(
             f'weights: "{path}" is no safetensors file, or damaged: {error}. Copy it again, or '
-            "make it with scripts/import_weights.py."
+            "make it with `python main.py import-weights`."
         ) from error
 
 
@@ -141,8 +141,8 @@ def _checked(path: str) -> tuple[Any, dict[str, str]]:
     file, metadata = _opened(path)
     if metadata.get("format") != FORMAT:
         raise UsageError(
-            f'weights: "{path}" was not written by efficientnet_tf. Import it first: python '
-            f"scripts/import_weights.py --from={path} --output=OUT.safetensors."
+            f'weights: "{path}" was not written by efficientnet_tf. Import it first: '
+            f"python main.py import-weights --from={path} --output=OUT.safetensors."
         )
     version = metadata.get("format_version", "")
     if not version.isdigit() or int(version) > FORMAT_VERSION:

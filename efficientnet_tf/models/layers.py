@@ -21,8 +21,8 @@ import keras
 from keras import ops
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.models import initializers  # no names: it may be half imported (__init__.py)
 from efficientnet_tf.models.engine import current_engine, training_kernels
-from efficientnet_tf.models.initializers import FanOutNormal
 
 _PACKAGE = "efficientnet_tf"
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
@@ -197,8 +197,8 @@ class SqueezeExcitation(keras.layers.Layer):
         self.filters = filters
         self.activation = _check_activation(activation)
         # A builder may put in ones that are being drawn already.
-        self.reduce_initializer = FanOutNormal()
-        self.expand_initializer = FanOutNormal()
+        self.reduce_initializer = initializers.FanOutNormal()
+        self.expand_initializer = initializers.FanOutNormal()
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         channels = input_shape[-1]

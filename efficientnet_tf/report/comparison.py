@@ -20,7 +20,7 @@ def read_runs(model_dirs: Sequence[str]) -> dict[str, RunFiles]:
         UsageError: fewer than two, one twice, or a folder that is no run.
     """
     if len(model_dirs) < 2:
-        raise UsageError("give at least two runs to compare: compare.py RUN RUN ...")
+        raise UsageError("give at least two runs to compare: main.py compare RUN RUN ...")
     if len(model_dirs) > len(LINES):
         raise UsageError(
             f"at most {len(LINES)} runs can be told apart side by side, received {len(model_dirs)}."

@@ -1,4 +1,4 @@
-"""results.jsonl of the scaling searches: a row for each training, as `reproduce.py` reads them.
+"""results.jsonl of the scaling searches: a row for each training, as the word reproduce reads them.
 
 The proxy has a results.jsonl of its own, in the folder `PROXY` below: that one is what trainings
 are resumed from, this one is written anew from it.

@@ -114,11 +114,13 @@ def test_a_loss_that_is_not_finite_is_bad(tmp_path: Path, monkeypatch: pytest.Mo
     assert "not finite" in found[-1].text
 
 
-# The script
+# The word
 
 
-def run(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "doctor.py"), *arguments]
+def run(
+    *arguments: str, path: Path | None = None, python: tuple[str, ...] = (sys.executable,)
+) -> subprocess.CompletedProcess[str]:
+    command = [*python, str(ROOT / "main.py"), "doctor", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(path or "")}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
 
@@ -139,6 +141,17 @@ def test_a_tensorflow_that_would_abort_is_not_imported(tmp_path: Path) -> None:
     assert "libtpu 0.0.51 with tensorflow-tpu 2.20.0: `import tensorflow` aborts" in done.stdout
     assert "pip install libtpu==0.0.31" in done.stdout
     assert "device" not in done.stdout
+
+
+def test_a_machine_on_which_nothing_is_installed_is_examined() -> None:
+    bare = (sys.executable, "-S")  # without site-packages: not even absl is there
+    done = run("--tpu=local", python=bare)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "BAD   tensorflow" in done.stdout
+    assert "pip install" in done.stdout
+    done = run("--help", python=bare)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--quick" in done.stdout
 
 
 def test_help_and_wrong_use() -> None:

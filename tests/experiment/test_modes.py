@@ -18,7 +18,8 @@ import pytest
 import tensorflow as tf
 from two_blocks import TWO_BLOCKS_FLAG
 
-from efficientnet_tf.commands import cli
+from efficientnet_tf.commands import command_line, experiment_flags, train
+from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.evaluation import scores
 from efficientnet_tf.experiment import assembly, modes
 from efficientnet_tf.runs import predictions
@@ -59,7 +60,7 @@ def here(model_dir: Path, *flags: str) -> int:
     """The same command in this process, which has TensorFlow already; its exit code."""
     argv = ["main.py", f"--model_dir={model_dir}", *TINY, *flags]
     with patch.object(sys, "argv", argv):  # ml_collections reads it, too
-        return cli.main(argv)
+        return command_line.main(argv)
 
 
 def finish(process: subprocess.Popen) -> str:
@@ -219,7 +220,9 @@ def test_two_replicas_resume_to_the_last_bit(
     """MirroredStrategy: each replica has masks, inputs and batch-norm statistics of its own."""
     monkeypatch.setattr(assembly, "connect", lambda *_: replicas(2))
     monkeypatch.setattr(sys, "argv", ["main.py", *TINY, "--config.train.epochs=1"])
-    _, config = cli.parse(sys.argv)
+    take = FlagGroups()
+    train.take_flags(take)
+    config, _ = experiment_flags.parse_experiment(take, sys.argv)
     whole, died = (modes.Where(str(tmp_path / name)) for name in ("whole", "died"))
     metrics = modes.train_and_score(config, whole)
 

@@ -180,11 +180,11 @@ def get_config():
 
 
 def stopped_fold(tmp_path: Path) -> tuple[list[str], Path]:
-    """The script with real folds, told to stop in the first one; its flags and its folder."""
+    """The word with real folds, told to stop in the first one; its flags and its folder."""
     config, runs = tmp_path / "config.py", tmp_path / "runs"
     config.write_text(CONFIG)
     flags = [f"--config={config}"]
-    command = [sys.executable, str(ROOT / "scripts/repeat.py"), "--folds=2"]
+    command = [sys.executable, str(ROOT / "main.py"), "repeat", "--folds=2"]
     command += [*flags, f"--model_dir={runs}"]
     script = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     checkpoint = runs / "fold-0" / "checkpoints" / "checkpoint"
@@ -199,7 +199,7 @@ def stopped_fold(tmp_path: Path) -> tuple[list[str], Path]:
     return flags, runs
 
 
-def test_a_real_fold_is_stopped_with_the_script(tmp_path: Path) -> None:
+def test_a_real_fold_is_stopped_with_the_word(tmp_path: Path) -> None:
     _, runs = stopped_fold(tmp_path)
     assert "stopped by SIGTERM at step" in (runs / "fold-0" / "log.txt").read_text()
     assert not list(runs.glob("fold-0/evaluation-*"))
@@ -235,8 +235,8 @@ def test_mean_and_spread(tmp_path: Path) -> None:
     [
         ([], "give one of --seeds=N and --folds=N"),
         (["--seeds=2", "--folds=2"], "give one of"),
-        (["--seeds=1", "--model_dir=x"], 'at least 2, received "1"'),
-        (["--seeds=three", "--model_dir=x"], 'received "three"'),
+        (["--seeds=1", "--model_dir=x"], "of at least 2, received 1"),
+        (["--seeds=three", "--model_dir=x"], "received three"),
         (["--seeds=2"], "give --model_dir"),
         (["--seeds=2", "--model_dir=x", "--mode=train"], "--mode cannot be given"),
         (
@@ -246,9 +246,9 @@ def test_mean_and_spread(tmp_path: Path) -> None:
         (["--folds=2", "--model_dir=x", "--config.data.fold=1"], "fold=1 cannot be given: --folds"),
     ],
 )
-def test_the_script_refuses_wrong_use(flags: list[str], message: str) -> None:
+def test_the_word_refuses_wrong_use(flags: list[str], message: str) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts/repeat.py"), *flags],
+        [sys.executable, str(ROOT / "main.py"), "repeat", *flags],
         capture_output=True,
         text=True,
         check=False,

@@ -337,7 +337,13 @@ def test_a_missing_tpu_is_the_doctors_text(failing: Any, error: Exception, reaso
     message = refusal("local")
     assert message == machine_tpu.no_tpu("local", reason)
     assert message.startswith(f"no TPU found for --tpu=local: {reason}\n")
-    for remedy in ("tensorflow-tpu", "/dev/accel*", "What to do:", "Without --tpu", "doctor.py"):
+    for remedy in (
+        "tensorflow-tpu",
+        "/dev/accel*",
+        "What to do:",
+        "Without --tpu",
+        "main.py doctor",
+    ):
         assert remedy in message
 
 

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from efficientnet_tf.data.broken import map_or, plain_message
 from efficientnet_tf.data.diagnose import fault
 from efficientnet_tf.data.images.header import read_header
 from efficientnet_tf.data.images.preprocessing import decode
+from efficientnet_tf.data.sources import manifest
 from efficientnet_tf.data.sources.source import Pass, Source
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.terminal.progress import progress_bar
@@ -154,6 +155,19 @@ def _add(report: ScanReport, image: Any, label: int, index: int, shape: Sequence
     before, its_label = report.first.setdefault(key, (index, label))
     if before != index:
         report.repeated.append((before, index, its_label == label))
+
+
+def changed_files(data_dir: str, say: Callable[[str], object]) -> list[str]:
+    """What in a folder is not as its manifest says, if it has one; reads every byte."""
+    stored = manifest.read(data_dir)
+    if stored is None:
+        return []
+    try:
+        manifest.verify(stored, data_dir, checksums=True)
+    except RunError as error:
+        return [str(error)]
+    say(f"all files are as {manifest.MANIFEST} says")
+    return []
 
 
 def table(reports: Sequence[ScanReport]) -> str:

@@ -57,7 +57,7 @@ class Manifest:
       class_names: one per label, or None if unknown.
       label_offset: the stored number of class 0.
       files: of each split that exists ("train", "minival", "test"), in order.
-      origin: how scripts/prepare_tfrecords.py made the files; None if it did not.
+      origin: how the word prepare made the files; None if it did not.
     """
 
     name: str
@@ -107,7 +107,7 @@ def read(data_dir: str) -> Manifest | None:
     except (ValueError, RecursionError, tf.errors.OpError) as error:  # no JSON, no text, no file
         raise RunError(
             f"{path} is not a valid manifest: {error}. Copy it again, or write it anew with "
-            "scripts/prepare_tfrecords.py --manifest_only."
+            "`python main.py prepare --manifest_only`."
         ) from error
 
 
@@ -184,7 +184,7 @@ def verify(manifest: Manifest, data_dir: str, checksums: bool = False) -> None:
         if unknown:
             raise RunError(
                 f"{data_dir}: {MANIFEST} has no checksums of {len(unknown)} files, such as "
-                f"{unknown[0]}. Write it anew with scripts/prepare_tfrecords.py --manifest_only."
+                f"{unknown[0]}. Write it anew with `python main.py prepare --manifest_only`."
             )
         with progress_bar(sum(entry.bytes for entry in entries), "B", "checksums") as bar:
             wrong = _differing(
@@ -197,7 +197,7 @@ def verify(manifest: Manifest, data_dir: str, checksums: bool = False) -> None:
         raise RunError(
             f"{data_dir}: {len(wrong)} of {len(entries)} files are not as {MANIFEST} says:\n  "
             + "\n  ".join(wrong[:_SHOWN])
-            + f"{more}\nCopy them again, or write them again with scripts/prepare_tfrecords.py. If "
+            + f"{more}\nCopy them again, or write them again with `python main.py prepare`. If "
             "they were changed on purpose, write a new manifest with its --manifest_only."
         )
 

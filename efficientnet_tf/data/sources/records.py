@@ -120,7 +120,7 @@ def _stretches(
             raise UsageError(
                 f'split "{split}" has {len(files.paths)} files, too few for {num_shards} input '
                 "pipelines, which share it by file. Use fewer hosts, or write a manifest with "
-                "scripts/prepare_tfrecords.py --manifest_only: then records are shared out."
+                "`python main.py prepare --manifest_only`: then records are shared out."
             )
         numbers = numbers[shard_index::num_shards]
         zeros = tf.zeros_like(numbers)

@@ -2,7 +2,7 @@
 
 The layout is that of the official code: `train-00000-of-01024` ..., `validation-00000-of-00128`
 ..., each record a tf.train.Example with `image/encoded` and `image/class/label` (1..1000). What
-scripts/prepare_tfrecords.py writes has this layout, too, with a manifest and, if the source has a
+`main.py prepare` writes has this layout, too, with a manifest and, if the source has a
 minival split, `minival-*` files.
 """
 
@@ -79,7 +79,7 @@ def tfrecord_source(
         if checksums:
             raise UsageError(
                 f"data_dir has no {manifest.MANIFEST} with checksums to verify: {data_dir}. Write "
-                "one with scripts/prepare_tfrecords.py --manifest_only, or do not ask for it."
+                "one with `python main.py prepare --manifest_only`, or do not ask for it."
             )
         files = {
             "train": RecordFiles(_find_files(data_dir, "train")),
