@@ -53,8 +53,8 @@ def examine(argv: Sequence[str]) -> Iterator[Finding]:
     from efficientnet_tf.doctor import checks
 
     model_dir = given.model_dir or given.default_model_dir
-    where = (given.tpu, given.tpu_zone, given.tpu_project)
-    yield from checks.examine(given.config, model_dir, *where, quick=given.quick)
+    device = shared_flags.device(given)
+    yield from checks.examine(given.config, model_dir, device, quick=given.quick)
 
 
 def run(argv: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.export.options import DTYPES, FORMATS, IMAGES, ExportOptions, parse_formats
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.models.compound import Coefficients
 
 
@@ -14,6 +15,11 @@ def take_device(take: FlagGroups) -> None:
     take.text("tpu", None, "local, a TPU's name or grpc://...; default: GPUs if any, else CPU")
     take.text("tpu_zone", None, "of a TPU given by name; default: this machine's")
     take.text("tpu_project", None, "of a TPU given by name; default: this machine's")
+
+
+def device(given: SimpleNamespace) -> Device:
+    """What `take_device` was given."""
+    return Device(given.tpu, given.tpu_zone, given.tpu_project)
 
 
 def refuse_arguments(given: SimpleNamespace) -> None:
