@@ -50,6 +50,7 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -57,7 +58,7 @@ format: $(VENV)/.installed-test
 
 # Two runs, for a process that has made thousands of graphs gets slow; what the first leaves out is
 # the second. worksteal: a worker that is done takes over half of what the other has left.
-SECOND := tests/training tests/tpu $(wildcard tests/test_*.py)
+SECOND := tests/training tests/tpu tests/experiment tests/commands tests/export $(wildcard tests/test_*.py)
 test: check
 	$(BIN)/python -m pytest -n 2 --dist=worksteal tests $(SECOND:%=--ignore=%)
 	$(BIN)/python -m pytest -n 2 --dist=worksteal $(SECOND)

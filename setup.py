@@ -8,6 +8,8 @@ _TPU_COMPILER = (
     "sys_platform == 'linux' and platform_machine == 'x86_64' and python_version >= '3.11'"
 )
 
+_CONFIGS = "efficientnet_tf.configs"
+
 
 def _requirements(name: str) -> list[str]:
     """The lines of a file of requirements, without its comments."""
@@ -24,7 +26,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=find_packages(include=["efficientnet_tf", "efficientnet_tf.*"]),
+    # A wheel carries the experiments of configs/ inside the package, for --config=digits.
+    packages=[*find_packages(include=["efficientnet_tf", "efficientnet_tf.*"]), _CONFIGS],
+    package_dir={_CONFIGS: "configs"},
+    entry_points={"console_scripts": ["efficientnet = efficientnet_tf.commands.command_line:main"]},
     install_requires=[
         "tensorflow>=2.19,<2.22; python_version < '3.13'",
         # 2.21.0 works, too, but asks for h5py<3.15 and would take back that of Colab's TPU image,
@@ -57,6 +62,7 @@ setup(
             "onnx>=1.16",
             "onnxruntime>=1.18",
             "tf2onnx>=1.17",
+            "import-linter>=2.1",
             "pytest>=8,<10",
             "pytest-xdist>=3.5,<4",
             "ruff==0.17.5",

@@ -2,7 +2,7 @@
 
 import sys
 
-from efficientnet_tf.commands import cli
+from efficientnet_tf.commands import command_line
 
 if __name__ == "__main__":
-    sys.exit(cli.main(sys.argv))
+    sys.exit(command_line.main(sys.argv))

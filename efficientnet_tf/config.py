@@ -268,13 +268,18 @@ def from_dict(values: Mapping[str, Any]) -> ExperimentConfig:
     Raises:
         UsageError: a name is no field, or `finish` refuses a value.
     """
+    return finish(unfinished(values))
+
+
+def unfinished(values: Mapping[str, Any]) -> ExperimentConfig:
+    """As `from_dict`, but not yet validated and frozen: flags may still change it."""
     config = ExperimentConfig()
     for name, value in values.items():
         check_name(name)
         *sections, field = name.split(".")
         section = functools.reduce(getattr, sections, config)
         setattr(section, field, tuple(value) if isinstance(value, list) else value)
-    return finish(config)
+    return config
 
 
 def with_fields(config: ExperimentConfig, changes: Mapping[str, Any]) -> ExperimentConfig:

@@ -53,8 +53,8 @@ def test_the_root_of_the_package_holds_five_files() -> None:
 def test_answers_that_need_no_tensorflow_start_none(flag: str) -> None:
     program = (
         "import sys\n"
-        "from efficientnet_tf.commands import cli\n"
-        f"code = cli.main(['main.py', {flag!r}])\n"
+        "from efficientnet_tf.commands import command_line\n"
+        f"code = command_line.main(['main.py', {flag!r}])\n"
         "print([name for name in ('tensorflow', 'keras', 'jax') if name in sys.modules], code)"
     )
     done = subprocess.run(

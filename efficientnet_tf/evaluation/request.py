@@ -47,18 +47,12 @@ class EvaluationRequest:
         return self.split is None and kind in ("folder", "csv")
 
 
-def evaluation_request(values: Mapping[str, str | None], mode: str) -> EvaluationRequest:
+def evaluation_request(values: Mapping[str, str | None]) -> EvaluationRequest:
     """The request that the flags (by name, None if not given) make.
 
     Raises:
-        UsageError: a value is out of range, or flags do not fit together or the mode.
+        UsageError: a value is out of range, or flags do not fit together.
     """
-    given = {name: values[name] for name, _ in FLAGS if values[name] is not None}
-    if given and mode != "eval":
-        raise UsageError(
-            f"--{next(iter(given))} is for --mode=eval, received --mode={mode}. Evaluate after "
-            "training with --mode=eval and the same --model_dir."
-        )
     split, resolution = values["split"], values["eval_resolution"]
     request = EvaluationRequest(
         split=None if split is None else _splits(split),

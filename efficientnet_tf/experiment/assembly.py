@@ -20,6 +20,7 @@ from efficientnet_tf.evaluation.evaluator import Evaluator
 from efficientnet_tf.evaluation.request import EvaluationRequest
 from efficientnet_tf.experiment import durations
 from efficientnet_tf.experiment.run_data import load_run_data
+from efficientnet_tf.machine.device import THIS_MACHINE, Device
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.optim.ema import ema_enabled
 from efficientnet_tf.optim.schedule import Schedule, scaled_learning_rate
@@ -50,7 +51,7 @@ class Experiment:
     Args:
         config: finished, see `config.finish`.
         model_dir: of the run.
-        tpu, tpu_zone, tpu_project: the flags of these names.
+        device: what to compute on.
         request: what is to be evaluated instead of the run's own data set, and how.
     """
 
@@ -58,15 +59,13 @@ class Experiment:
         self,
         config: config_lib.ExperimentConfig,
         model_dir: str,
-        tpu: str | None,
-        tpu_zone: str | None = None,
-        tpu_project: str | None = None,
+        device: Device = THIS_MACHINE,
         request: EvaluationRequest | None = None,
     ) -> None:
         self.config = config
         self.model_dir = model_dir
         # First: a TPU must be set up before all else.
-        self.strategy = connect(tpu, tpu_zone, tpu_project)
+        self.strategy = connect(device)
         self.workers = Workers(self.strategy)
         self._check_batch_sizes()
         request = request or EvaluationRequest()

@@ -22,6 +22,7 @@ import tensorflow as tf
 from efficientnet_tf import __version__
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.errors import Stopped
 from efficientnet_tf.evaluation.evaluator import describe
 from efficientnet_tf.evaluation.request import EvaluationRequest
 from efficientnet_tf.evaluation.target import splits_of
@@ -31,6 +32,7 @@ from efficientnet_tf.export import formats
 from efficientnet_tf.export import saved_model as export_lib
 from efficientnet_tf.export.options import ExportOptions
 from efficientnet_tf.machine import computer
+from efficientnet_tf.machine.device import THIS_MACHINE, Device
 from efficientnet_tf.optim.schedule import Schedule
 from efficientnet_tf.runs.checkpoint import claim_model_dir, write_classes
 from efficientnet_tf.runs.init_record import write_record
@@ -50,51 +52,49 @@ _TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 
 @dataclasses.dataclass(frozen=True)
 class Where:
-    """Where a run computes and writes: the flags of main.py of these names."""
+    """Where a run computes and writes, and in which formats it exports."""
 
     model_dir: str
     export_dir: str | None = None
-    tpu: str | None = None
-    tpu_zone: str | None = None
-    tpu_project: str | None = None
+    device: Device = THIS_MACHINE
     export_options: ExportOptions = ExportOptions()
 
 
 def train_and_evaluate(
     config: config_lib.ExperimentConfig, where: Where, report: Report | None = None
 ) -> None:
-    """Trains with evaluations on minival; then tests and exports the best checkpoint."""
-    with _experiment(config, where) as experiment:
+    """Trains with evaluations on minival; then tests and exports the best checkpoint.
+
+    Raises:
+        Stopped: a signal ended the training; the report is there.
+    """
+    with _experiment(config, where) as experiment, _reported(experiment, report):
         directory = _export_directory(where)
         experiment.introduce()
-        finished = _train(experiment, with_evaluation=True)
-        if finished:
-            if experiment.source.num_examples["test"]:
-                _test(experiment, "test")
-            else:
-                experiment.restore_for_use()
-                experiment.say(f"no test: {experiment.source.name} has no such split")
-            _export(experiment, where, directory)
-        _report(experiment, report, experiment.source, finished)
+        _train(experiment, with_evaluation=True)
+        if experiment.source.num_examples["test"]:
+            _test(experiment, "test")
+        else:
+            experiment.restore_for_use()
+            experiment.say(f"no test: {experiment.source.name} has no such split")
+        _export(experiment, where, directory)
 
 
 def train(config: config_lib.ExperimentConfig, where: Where, report: Report | None = None) -> None:
-    """Trains without evaluating."""
-    with _experiment(config, where) as experiment:
+    """Trains without evaluating; raises as `train_and_evaluate` does."""
+    with _experiment(config, where) as experiment, _reported(experiment, report):
         experiment.introduce()
-        finished = _train(experiment, with_evaluation=False)
-        _report(experiment, report, experiment.source, finished)
+        _train(experiment, with_evaluation=False)
 
 
-def train_and_score(config: config_lib.ExperimentConfig, where: Where) -> Metrics | None:
+def train_and_score(config: config_lib.ExperimentConfig, where: Where) -> Metrics:
     """Trains with evaluations on minival; the metrics there of the best checkpoint.
 
-    Neither test nor export: for searches, which must not choose by the test split. None if a
-    signal ended the training before its end.
+    Neither test nor export: for searches, which must not choose by the test split. Raises as
+    `train_and_evaluate` does.
     """
     with _experiment(config, where) as experiment:
-        if not _train(experiment, with_evaluation=True):
-            return None
+        _train(experiment, with_evaluation=True)
         experiment.restore_for_use()
         evaluator = experiment.evaluator()
         averaged = bool(experiment.state.average)
@@ -130,14 +130,14 @@ def export(config: config_lib.ExperimentConfig, where: Where) -> None:
         _export(experiment, where, directory)
 
 
-def _train(experiment: Experiment, *, with_evaluation: bool) -> bool:
-    """Trains to the end of the plan; returns False if a signal ended it before."""
+def _train(experiment: Experiment, *, with_evaluation: bool) -> None:
+    """Trains to the end of the plan; raises Stopped if a signal ended it before."""
     config, state = experiment.config.train, experiment.state
     resumed = experiment.restore()
     patience_over = 0 < config.patience <= int(state.evaluations_without_gain.numpy())
     if experiment.step >= experiment.total_steps or (with_evaluation and patience_over):
         experiment.say(f"already trained: step {experiment.step} of {experiment.total_steps}")
-        return True
+        return
     schedule = experiment.schedule()
     if experiment.workers.is_chief:
         claim_model_dir(experiment.model_dir, experiment.config)
@@ -167,11 +167,9 @@ def _train(experiment: Experiment, *, with_evaluation: bool) -> bool:
     finally:
         reporter.close()
     if stop and last < plan.total_steps:
-        experiment.say(
+        raise Stopped(
             f"stopped by {stop.reason} at step {last}; the same command goes on from there"
         )
-        return False
-    return True
 
 
 def _run(
@@ -242,11 +240,20 @@ def _test(experiment: Experiment, split: str) -> None:
 def _experiment(
     config: config_lib.ExperimentConfig, where: Where, request: EvaluationRequest | None = None
 ) -> Iterator[Experiment]:
-    experiment = Experiment(
-        config, where.model_dir, where.tpu, where.tpu_zone, where.tpu_project, request
-    )
+    experiment = Experiment(config, where.model_dir, where.device, request)
     with experiment.workers.together():
         yield experiment
+
+
+@contextlib.contextmanager
+def _reported(experiment: Experiment, report: Report | None) -> Iterator[None]:
+    """A training with its report, which has no pictures if a signal ended the training."""
+    try:
+        yield
+    except Stopped:
+        _report(experiment, report, experiment.source, with_pictures=False)
+        raise
+    _report(experiment, report, experiment.source)
 
 
 def _report(

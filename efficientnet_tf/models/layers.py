@@ -21,8 +21,8 @@ import keras
 from keras import ops
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.models import initializers  # no names: it may be half imported (__init__.py)
 from efficientnet_tf.models.engine import current_engine, training_kernels
-from efficientnet_tf.models.initializers import FanOutNormal
 
 _PACKAGE = "efficientnet_tf"
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
@@ -207,7 +207,7 @@ class SqueezeExcitation(keras.layers.Layer):
         self.filters = filters
         self.activation = _check_activation(activation)
         # Made in any case: each takes a seed, and what a seed gives to the layers behind stays.
-        plain = (FanOutNormal(), FanOutNormal())
+        plain = (initializers.FanOutNormal(), initializers.FanOutNormal())
         self.reduce_initializer = reduce_initializer or plain[0]
         self.expand_initializer = expand_initializer or plain[1]
 

@@ -95,14 +95,12 @@ def reproduce(
     Everything that the user may have got wrong is found before the first is built.
 
     Raises:
-        UsageError: an unknown name, results that cannot be read, a folder that cannot be written,
-            or a figure without matplotlib.
+        UsageError: an unknown name, results that cannot be read, a folder that cannot be
+            written.
     """
     wanted = chosen(names)
     measured = gathered(read_results(result_files))
     runs = read_runs(run_folders)
-    if any(name in FIGURES or name in TRANSFER_FIGURES for name in wanted):
-        figures.check_matplotlib()
     folder = Path(output_dir)
     _prepare(folder)
     for name in wanted:

@@ -1,4 +1,4 @@
-"""What scripts/tpu_preflight.py does: compile the project's functions, say what they would cost.
+"""What the word preflight does: compile the project's functions, say what they would cost.
 
 Nothing here was ever run on a TPU: a pass says that the graph lowers, that XLA for TPUs builds it
 and that it fits the memory.
@@ -21,7 +21,6 @@ from efficientnet_tf.tpu.op_check import problems
 from efficientnet_tf.tpu.roofline import roofline
 from efficientnet_tf.tpu.targets import GIB, Target
 
-FUNCTIONS = ("train", "eval", "serving")
 LEVELS: dict[str, dict[str, Any]] = {"fast": FAST, "full": FULL}
 # Bytes of HBM for each byte of a network's layer outputs at the largest batch, where the compiler
 # recomputes what it can. Only a first guess: it saves compiles.

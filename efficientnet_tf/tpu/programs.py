@@ -13,6 +13,7 @@ from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.experiment.assembly import Experiment
 from efficientnet_tf.export import saved_model
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.models.folding import fold
 from efficientnet_tf.tpu import fake_strategy
 from efficientnet_tf.tpu.lowering import Trace, trace_plain, trace_replicated
@@ -43,7 +44,7 @@ def build(config: config_lib.ExperimentConfig, target: Target) -> Experiment:
     """
     fake_strategy.install(target)
     with tempfile.TemporaryDirectory() as directory, fake_strategy.one_copy():
-        return Experiment(without_files(config), directory, "local")
+        return Experiment(without_files(config), directory, Device("local"))
 
 
 def set_batch_size(experiment: Experiment, global_batch_size: int) -> None:

@@ -1,4 +1,4 @@
-"""The flags of --mode=eval: what they mean, and what does not fit together."""
+"""The flags of the word evaluate: what they mean, and what does not fit together."""
 
 import re
 from pathlib import Path
@@ -14,12 +14,12 @@ from efficientnet_tf.evaluation.target import result_name, splits_of
 from efficientnet_tf.storage.files import write_json
 
 
-def asked(mode: str = "eval", **values: str) -> EvaluationRequest:
-    return evaluation_request({**{name: None for name, _ in FLAGS}, **values}, mode)
+def asked(**values: str) -> EvaluationRequest:
+    return evaluation_request({**{name: None for name, _ in FLAGS}, **values})
 
 
 def test_flags_are_read() -> None:
-    assert asked("train") == EvaluationRequest()
+    assert asked() == EvaluationRequest()
     assert asked(split="test, train,test").split == ("test", "train")
     assert asked(eval_resolution="96").eval_resolution == 96
     found = asked(eval_source="folder:photos", eval_variant="imagenet-a")
@@ -29,7 +29,6 @@ def test_flags_are_read() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"mode": "train", "split": "test"}, "--split is for --mode=eval, received --mode=train."),
         ({"split": "tset"}, 'received "tset". Did you mean "test"'),
         ({"split": ""}, "--split must be some of train, minival, test, joined by commas"),
         ({"eval_resolution": "7"}, 'number of pixels, at least 8, received "7".'),

@@ -16,7 +16,7 @@ from efficientnet_tf.export import onnx_file, runtimes, tflite
 from efficientnet_tf.export.formats import Sample, make_sample, write
 from efficientnet_tf.export.options import FORMATS, ExportOptions, parse_formats
 
-PHOTOS = sorted((Path(__file__).parent / "golden" / "images").glob("*.jpg"))
+PHOTOS = sorted((Path(__file__).parents[1] / "golden" / "images").glob("*.jpg"))
 PREPROCESSING = Preprocessing(16)
 NAMES = tuple(f"name {number}" for number in range(10))
 LITE = ("r1_k3_s22_e1_i32_o16_noskip", "r2_k3_s22_e6_i16_o24_noskip")

@@ -19,7 +19,7 @@ from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.export import saved_model
 from efficientnet_tf.export.options import ExportOptions
 
-PHOTOS = sorted((Path(__file__).parent / "golden" / "images").glob("*.jpg"))
+PHOTOS = sorted((Path(__file__).parents[1] / "golden" / "images").glob("*.jpg"))
 PREPROCESSING = Preprocessing(16)
 NAMES = tuple(f"name {number}" for number in range(10))
 

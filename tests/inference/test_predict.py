@@ -23,7 +23,9 @@ from efficientnet_tf.runs.checkpoint import Checkpointer, claim_model_dir
 from efficientnet_tf.runs.trained_model import from_run, from_weights
 from efficientnet_tf.zoo import create_model
 
-PHOTOS = [str(path) for path in sorted((Path(__file__).parent / "golden" / "images").glob("*.jpg"))]
+PHOTOS = [
+    str(path) for path in sorted((Path(__file__).parents[1] / "golden" / "images").glob("*.jpg"))
+]
 NAMES = ("cat", "dog", "frog", "fox", "owl", "hen")
 PREPROCESSING = Preprocessing(16)
 

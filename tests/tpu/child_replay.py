@@ -73,7 +73,7 @@ def own_step(config: Any, before: Any, batch: Any, compiled: bool) -> Any:
     Of the step as TensorFlow runs it on one replica, from the same values.
     """
     with tempfile.TemporaryDirectory() as directory:
-        experiment = Experiment(config, directory, None)
+        experiment = Experiment(config, directory)
     variables = experiment.state.named_variables()
     step = experiment.train_step(experiment.schedule())
     update = (

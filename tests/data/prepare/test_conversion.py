@@ -514,14 +514,14 @@ def test_labels_out_of_range(tmp_path: Path) -> None:
 
 def test_the_command(reference: Path, tmp_path: Path) -> None:
     def run(*flags: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "scripts" / "prepare_tfrecords.py"), *flags]
+        command = [sys.executable, str(ROOT / "main.py"), "prepare", *flags]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
     done = run()
     assert done.returncode == 2
     assert done.stderr == (
-        "error: --output_dir must be a folder or gs://bucket/folder, got nothing.\n"
+        "error: --output_dir must be a folder or gs://bucket/folder, received nothing.\n"
     )
     place = f"--output_dir={tmp_path}"
     counts = ("--shards=7", "--minival_files=2", "--validation_shards=3", "--threads=2")
@@ -531,7 +531,7 @@ def test_the_command(reference: Path, tmp_path: Path) -> None:
     assert contents(tmp_path) == contents(reference)
     written = manifest.read(str(tmp_path))
     (tmp_path / manifest.MANIFEST).unlink()
-    done = run("--manifest_only", place, "--num_classes=10")
+    done = run("--manifest_only", place, "--classes=10")
     assert done.returncode == 0, done.stderr
     found = manifest.read(str(tmp_path))
     assert found is not None

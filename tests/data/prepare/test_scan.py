@@ -175,7 +175,7 @@ def test_a_part_of_a_split() -> None:
 
 
 def check(*flags: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "check_data.py"), *flags]
+    command = [sys.executable, str(ROOT / "main.py"), "check-data", *flags]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 

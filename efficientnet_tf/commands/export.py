@@ -1,0 +1,58 @@
+"""Exports a run or weights for serving, and proves each file on images.
+
+python main.py export --model_dir=runs/flowers
+python main.py export --model_dir=runs/flowers --export_formats=tflite-int8,onnx photos/
+python main.py export --weights=b0.safetensors --export_dir=exports/b0 photos/ 'more/*.jpg'
+
+--export_dir is the folder of the SavedModel; the other formats lie beside it: DIR.int8.tflite,
+DIR.onnx, ... Each is loaded in its own runtime and compared with the network, on the images given
+(files, folders, patterns, - for a list) or, of a run without any, on its test split; the proof is
+stored as JSON. int8 is calibrated with the images after the first --export_images, or with those
+if there are no others. Exit code 1: a file differs too much or cannot be written.
+"""
+
+import sys
+from types import SimpleNamespace
+
+from efficientnet_tf.commands import shared_flags
+from efficientnet_tf.commands.experiment_flags import take_experiment
+from efficientnet_tf.commands.flag_groups import FlagGroups
+from efficientnet_tf.inference.image_list import image_paths
+
+FOR_A_RUN = True
+
+
+def take_flags(take: FlagGroups) -> None:
+    take.heading("What is exported")
+    shared_flags.take_network(take, model=False)
+    take.heading("How")
+    shared_flags.take_export(take)
+    shared_flags.take_device(take)
+    take_experiment(take)
+
+
+def run(given: SimpleNamespace) -> None:
+    options = shared_flags.export_options(given)
+    on_images = bool(given.weights or given.arguments)
+    if on_images:
+        shared_flags.check_network(given)
+        paths = image_paths(given.arguments, sys.stdin)
+    from efficientnet_tf.machine.startup import start_tensorflow
+
+    start_tensorflow()
+    if not on_images:
+        from efficientnet_tf.experiment import modes
+
+        model_dir = given.model_dir or given.default_model_dir
+        device = shared_flags.device(given)
+        modes.export(given.config, modes.Where(model_dir, given.export_dir, device, options))
+        return
+    from efficientnet_tf.export.on_images import default_directory, export_on_images
+
+    export_on_images(
+        shared_flags.trained_network(given),
+        given.export_dir or default_directory(given.model_dir, given.weights),
+        paths,
+        options=options,
+        class_names=shared_flags.class_names(given),
+    )
