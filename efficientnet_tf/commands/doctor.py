@@ -53,7 +53,7 @@ def examine(argv: Sequence[str]) -> Iterator[Finding]:
     from efficientnet_tf.doctor import checks
 
     model_dir = given.model_dir or given.default_model_dir
-    device = shared_flags.device_of(given)
+    device = shared_flags.device(given)
     yield from checks.examine(given.config, model_dir, device, quick=given.quick)
 
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from efficientnet_tf.commands import train
 from efficientnet_tf.commands.experiment_flags import take_experiment
 from efficientnet_tf.commands.flag_groups import FlagGroups
-from efficientnet_tf.commands.shared_flags import device_of, refuse_arguments, take_device
+from efficientnet_tf.commands.shared_flags import device, refuse_arguments, take_device
 from efficientnet_tf.evaluation import request
 from efficientnet_tf.models.networks import configured
 
@@ -39,5 +39,6 @@ def run(given: SimpleNamespace) -> None:
     start_tensorflow()
     from efficientnet_tf.experiment import modes
 
-    where = modes.Where(given.model_dir or given.default_model_dir, device=device_of(given))
+    model_dir = given.model_dir or given.default_model_dir
+    where = modes.Where(model_dir, device=device(given))
     modes.evaluate(given.config, where, asked, train.report)

@@ -44,7 +44,7 @@ def run(given: SimpleNamespace) -> None:
         from efficientnet_tf.experiment import modes
 
         model_dir = given.model_dir or given.default_model_dir
-        device = shared_flags.device_of(given)
+        device = shared_flags.device(given)
         modes.export(given.config, modes.Where(model_dir, given.export_dir, device, options))
         return
     from efficientnet_tf.export.on_images import default_directory, export_on_images

@@ -27,7 +27,8 @@ from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.evaluation.imagenet_submission import read_ids
 from efficientnet_tf.inference.image_list import image_paths
-from efficientnet_tf.inference.prediction_table import check_table_path, check_writable
+from efficientnet_tf.inference.prediction_table import check_table_path
+from efficientnet_tf.storage.files import check_writable
 
 
 def take_flags(take: FlagGroups) -> None:
@@ -51,7 +52,7 @@ def run(given: SimpleNamespace) -> int:
     if given.output:
         check_table_path(given.output)
     if given.submission:
-        check_writable("--submission", given.submission)
+        check_writable("--submission", given.submission, make_folder=True)
     ids = read_ids(given.devkit) if given.submission else None
     paths = image_paths(given.arguments, sys.stdin)
     from efficientnet_tf.machine.startup import start_tensorflow

@@ -5,7 +5,7 @@ python main.py repeat --folds=5 --model_dir=runs/five --config=configs/finetune.
 
 All other flags are those of the word train and go to each run, in model_dir/seed-0, ... or fold-0,
 ... . Started again it reads what is done and goes on. Writes model_dir/summary.json. Exit code 0:
-done; 1: a run failed or was stopped; 2: wrong use.
+done; 1: a run failed; 2: wrong use; 130: stopped by a signal.
 """
 
 import os

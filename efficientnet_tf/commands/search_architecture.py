@@ -7,14 +7,14 @@ Each candidate is trained by the configuration on its own; its epochs are the bu
 with the same flags, or with more candidates, it goes on where it was. Writes results.jsonl,
 best.txt (a flag for main.py), pareto.png and pareto.svg. A proxy ranks what learns fast on its
 task: a winner on digits in five epochs is no winner on ImageNet. Exit code 0: done; 1: failed on
-the way; 2: wrong use; 130: stopped by Ctrl-C.
+the way; 2: wrong use; 130: stopped by a signal.
 """
 
 from types import SimpleNamespace
 
 from efficientnet_tf.commands.experiment_flags import take_experiment
 from efficientnet_tf.commands.flag_groups import FlagGroups
-from efficientnet_tf.commands.shared_flags import device_of, refuse_arguments, take_device
+from efficientnet_tf.commands.shared_flags import device, refuse_arguments, take_device
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.search import architecture_run
 from efficientnet_tf.search.objective import PAPER_EXPONENT, PAPER_TARGET, Objective
@@ -68,5 +68,5 @@ def run(given: SimpleNamespace) -> None:
         seeds=given.seeds,
         confirm_seeds=given.confirm_seeds,
         folder=given.output_dir,
-        device=device_of(given),
+        device=device(given),
     )

@@ -12,17 +12,11 @@ scaling.png and scaling.svg. Exit code 0: done; 1: failed on the way; 2: wrong u
 
 from types import SimpleNamespace
 
+from efficientnet_tf.commands import shared_flags
 from efficientnet_tf.commands.experiment_flags import take_experiment
 from efficientnet_tf.commands.flag_groups import FlagGroups
-from efficientnet_tf.commands.shared_flags import (
-    device_of,
-    refuse_arguments,
-    take_device,
-    take_trainings,
-)
 from efficientnet_tf.search import grid as grid_lib
-from efficientnet_tf.search import scaling_figure, scaling_results, scaling_search
-from efficientnet_tf.search.pareto import check_matplotlib
+from efficientnet_tf.search import pareto, scaling_figure, scaling_results, scaling_search
 from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.scaling_baseline import Baseline
 
@@ -30,7 +24,7 @@ RESUMABLE = True
 
 
 def take_flags(take: FlagGroups) -> None:
-    take_trainings(take, "runs/search_scaling")
+    shared_flags.take_trainings(take, "runs/search_scaling")
     take.number("phi", 1.0, "the paper's step 1 has 1: twice the multiply-adds")
     take.numbers("alphas", ",".join(map(str, grid_lib.ALPHAS)), "depth for each step of phi")
     take.numbers("betas", ",".join(map(str, grid_lib.BETAS)), "width")
@@ -39,12 +33,12 @@ def take_flags(take: FlagGroups) -> None:
     take.number("ratio_tolerance", grid_lib.RATIO_TOLERANCE, "of the true ratio to 2^phi, relative")
     take.number("max_multiply_adds", None, "of one image (equation 1)")
     take.number("max_memory", None, "bytes of float32 activations of one image (equation 1)")
-    take_device(take)
+    shared_flags.take_device(take)
     take_experiment(take)
 
 
 def run(given: SimpleNamespace) -> None:
-    refuse_arguments(given)
+    shared_flags.refuse_arguments(given)
     config, folder = given.config, given.output_dir
     baseline = Baseline(config, given.classes)
     points = grid_lib.grid(
@@ -59,11 +53,9 @@ def run(given: SimpleNamespace) -> None:
     print(grid_lib.table(points), flush=True)
     if given.dry_run:
         return
-    check_matplotlib()
     what = scaling_results.task_of(config)
-    device = device_of(given)
     proxy_folder = f"{folder}/{scaling_results.PROXY}"
-    with Proxy(config, proxy_folder, accepted * given.seeds, device) as proxy:
+    with Proxy(config, proxy_folder, accepted * given.seeds, shared_flags.device(given)) as proxy:
 
         def written(scored: list[scaling_search.Scored]) -> None:
             rows = scaling_search.result_rows(baseline, scored, what)
@@ -73,7 +65,7 @@ def run(given: SimpleNamespace) -> None:
     print(f"\n{what}, best first:\n{scaling_search.table(scored)}\n")
     print("\n".join(scaling_search.outcome(scored)))
     figure = scaling_figure.draw_search(scored, points, given.phi, baseline.name, what)
-    paths = [f"{folder}/results.jsonl", *scaling_figure.save(figure, folder, "scaling")]
+    paths = [f"{folder}/results.jsonl", *pareto.save(figure, folder, "scaling")]
     print(f"wrote {', '.join(paths)}")
     best = scored[0].point.coefficients
     print(

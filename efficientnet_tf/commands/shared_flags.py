@@ -17,8 +17,8 @@ def take_device(take: FlagGroups) -> None:
     take.text("tpu_project", None, "of a TPU given by name; default: this machine's")
 
 
-def device_of(given: SimpleNamespace) -> Device:
-    """What the flags of `take_device` say."""
+def device(given: SimpleNamespace) -> Device:
+    """What `take_device` was given."""
     return Device(given.tpu, given.tpu_zone, given.tpu_project)
 
 

@@ -4,7 +4,8 @@ python main.py --model=efficientnet-b4 --tpu=local --data_dir=gs://... --model_d
 python main.py --config=digits
 python main.py --config=finetune --data_dir=my_photos
 
-Started again with the same flags, a run goes on after its last checkpoint.
+Started again with the same flags, a run goes on after its last checkpoint. Exit code 0: done; 1:
+failed on the way; 2: wrong use; 130: a signal (Ctrl-C, SIGTERM) stopped the training, which saved.
 """
 
 import dataclasses
@@ -64,11 +65,7 @@ def run(given: SimpleNamespace) -> None:
     start_tensorflow()
     from efficientnet_tf.experiment import modes
 
-    where = modes.Where(
-        given.model_dir or given.default_model_dir,
-        given.export_dir,
-        shared_flags.device_of(given),
-        options,
-    )
+    model_dir = given.model_dir or given.default_model_dir
+    where = modes.Where(model_dir, given.export_dir, shared_flags.device(given), options)
     train = modes.train if given.mode == "train" else modes.train_and_evaluate
     train(given.config, where, report=report)

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.data.sources.by_name import configured_source, load_source
@@ -22,7 +21,7 @@ from efficientnet_tf.evaluation.request import SUBSETS, EvaluationRequest, slug
 from efficientnet_tf.evaluation.scores import Outcomes
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.runs.trained_model import run_classes
-from efficientnet_tf.storage.files import read_json
+from efficientnet_tf.storage.files import exists, read_json
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ def _resolution(config: ExperimentConfig) -> int:
 def _other_crop(config: ExperimentConfig, model_dir: str) -> list[str]:
     """The crop of an evaluation, if it is not the one that the run was trained with."""
     path = os.path.join(model_dir, "config.json")
-    stored = read_json(path) if tf.io.gfile.exists(path) else {}
+    stored = read_json(path) if exists(path) else {}
     crop, fraction = config.data.eval_crop, config.data.crop_fraction
     theirs = stored.get("data.eval_crop", crop), stored.get("data.crop_fraction", fraction)
     if theirs == (crop, fraction) or (crop == theirs[0] != "fraction"):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.errors import Stopped
 from efficientnet_tf.evaluation.request import EvaluationRequest
 from efficientnet_tf.experiment.assembly import Experiment
 from efficientnet_tf.experiment.exporting import write_export
@@ -38,39 +39,39 @@ class Where:
 def train_and_evaluate(
     config: config_lib.ExperimentConfig, where: Where, report: Report | None = None
 ) -> None:
-    """Trains with evaluations on minival; then tests and exports the best checkpoint."""
-    with _experiment(config, where) as experiment:
+    """Trains with evaluations on minival; then tests and exports the best checkpoint.
+
+    Raises:
+        Stopped: a signal ended the training; the report is there.
+    """
+    with _experiment(config, where) as experiment, _reported(experiment, report):
         directory = _export_directory(where)
         experiment.introduce()
-        finished = train_to_the_end(experiment, with_evaluation=True)
+        train_to_the_end(experiment, with_evaluation=True)
+        experiment.model.restore_for_use()
         source = experiment.data.source
-        if finished:
-            experiment.model.restore_for_use()
-            if source.num_examples["test"]:
-                _final_evaluation(experiment)("test", raw=config.train.eval_raw_weights)
-            else:
-                experiment.workers.say(f"no test: {source.name} has no such split")
-            _export(experiment, where, directory)
-        _report(experiment, report, source, finished)
+        if source.num_examples["test"]:
+            _final_evaluation(experiment)("test", raw=config.train.eval_raw_weights)
+        else:
+            experiment.workers.say(f"no test: {source.name} has no such split")
+        _export(experiment, where, directory)
 
 
 def train(config: config_lib.ExperimentConfig, where: Where, report: Report | None = None) -> None:
-    """Trains without evaluating."""
-    with _experiment(config, where) as experiment:
+    """Trains without evaluating; raises as `train_and_evaluate` does."""
+    with _experiment(config, where) as experiment, _reported(experiment, report):
         experiment.introduce()
-        finished = train_to_the_end(experiment, with_evaluation=False)
-        _report(experiment, report, experiment.data.source, finished)
+        train_to_the_end(experiment, with_evaluation=False)
 
 
-def train_and_score(config: config_lib.ExperimentConfig, where: Where) -> Metrics | None:
+def train_and_score(config: config_lib.ExperimentConfig, where: Where) -> Metrics:
     """Trains with evaluations on minival; the metrics there of the best checkpoint.
 
-    Neither test nor export: for searches, which must not choose by the test split. None if a
-    signal ended the training before its end.
+    Neither test nor export: for searches, which must not choose by the test split. Raises as
+    `train_and_evaluate` does.
     """
     with _experiment(config, where) as experiment:
-        if not train_to_the_end(experiment, with_evaluation=True):
-            return None
+        train_to_the_end(experiment, with_evaluation=True)
         experiment.model.restore_for_use()
         return _final_evaluation(experiment).metrics_alone("minival")
 
@@ -113,6 +114,17 @@ def _experiment(
 def _final_evaluation(experiment: Experiment) -> FinalEvaluation:
     evaluator = experiment.evaluator()
     return FinalEvaluation(evaluator, experiment.data, experiment.model, experiment.workers)
+
+
+@contextlib.contextmanager
+def _reported(experiment: Experiment, report: Report | None) -> Iterator[None]:
+    """A training with its report, which has no pictures if a signal ended the training."""
+    try:
+        yield
+    except Stopped:
+        _report(experiment, report, experiment.data.source, with_pictures=False)
+        raise
+    _report(experiment, report, experiment.data.source)
 
 
 def _report(

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any
 
+from efficientnet_tf.errors import Stopped
 from efficientnet_tf.evaluation.evaluator import describe
 from efficientnet_tf.experiment.assembly import Experiment
 from efficientnet_tf.experiment.exporting import versions
@@ -21,15 +22,15 @@ from efficientnet_tf.training.multi_worker import SharedStop
 from efficientnet_tf.training.reporting import Reporter, Silence
 
 
-def train_to_the_end(experiment: Experiment, *, with_evaluation: bool) -> bool:
-    """Trains to the end of the plan; returns False if a signal ended it before."""
+def train_to_the_end(experiment: Experiment, *, with_evaluation: bool) -> None:
+    """Trains to the end of the plan; raises Stopped if a signal ended it before."""
     config, model = experiment.config.train, experiment.model
     workers, updates = experiment.workers, experiment.updates
     resumed = model.restore()
     patience_over = 0 < config.patience <= int(model.state.evaluations_without_gain.numpy())
     if model.step >= updates.total_steps or (with_evaluation and patience_over):
         workers.say(f"already trained: step {model.step} of {updates.total_steps}")
-        return True
+        return
     schedule = updates.schedule()
     reporter: Reporter | Silence = Silence()
     if workers.is_chief:
@@ -51,9 +52,9 @@ def train_to_the_end(experiment: Experiment, *, with_evaluation: bool) -> bool:
     finally:
         reporter.close()
     if stop and last < updates.total_steps:
-        workers.say(f"stopped by {stop.reason} at step {last}; the same command goes on from there")
-        return False
-    return True
+        raise Stopped(
+            f"stopped by {stop.reason} at step {last}; the same command goes on from there"
+        )
 
 
 def _claim(experiment: Experiment) -> None:

@@ -24,6 +24,7 @@ from efficientnet_tf.importers.weights_file import WeightsInfo
 from efficientnet_tf.importers.weights_source import WeightsSource, checksum, merge_source
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.variants import VARIANTS, Variant, find_variant
+from efficientnet_tf.storage.files import check_writable
 
 TOP = 5
 
@@ -80,7 +81,7 @@ def convert(wanted: Import) -> Imported:
     """
     import keras
 
-    weights_file.check_output(wanted.output)
+    check_writable("--output", wanted.output)
     if not wanted.output.endswith(".safetensors"):
         raise UsageError(f'--output must end in .safetensors, received "{wanted.output}".')
     if wanted.new_head and wanted.classes is None:

@@ -1,50 +1,12 @@
 """EfficientNets, and any network of block strings, as baselines that can be scaled."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
-from efficientnet_tf.models import architecture as architecture_lib
 from efficientnet_tf.models.architecture import Architecture, architecture_of
-from efficientnet_tf.models.operations import Operation
 from efficientnet_tf.models.scaling import check_coefficient
 from efficientnet_tf.models.staged import check_resolution, check_strides
 from efficientnet_tf.models.variants import Variant
-
-if TYPE_CHECKING:
-    import keras
-
-
-@dataclass(frozen=True)
-class FamilyNetwork:
-    """A network of the family with its final numbers; fulfils `Network`."""
-
-    architecture: Architecture
-
-    @property
-    def name(self) -> str:
-        return self.architecture.name
-
-    @property
-    def resolution(self) -> int:
-        return self.architecture.resolution
-
-    @property
-    def num_blocks(self) -> int:
-        return len(self.architecture.blocks)
-
-    def operations(self, classes: int) -> Sequence[Operation]:
-        """See `Network`."""
-        return tuple(architecture_lib.operations(self.architecture, classes))
-
-    def build(self, **arguments: Any) -> keras.Model:
-        """See `Network`."""
-        from efficientnet_tf.models import efficientnet
-
-        return efficientnet.build(self.architecture, **arguments)
 
 
 @dataclass(frozen=True)
@@ -75,7 +37,7 @@ class BlockNetwork:
 
     def scaled(
         self, *, depth: float = 1.0, width: float = 1.0, resolution: int | None = None
-    ) -> FamilyNetwork:
+    ) -> Architecture:
         """See `ScalableNetwork`; coefficients multiply those of the variant."""
         variant = replace(
             self.variant,
@@ -88,4 +50,4 @@ class BlockNetwork:
         architecture = architecture_of(variant)
         strides = 2 * math.prod(max(block.strides) for block in architecture.blocks)
         check_strides(variant.resolution, strides, self.name)
-        return FamilyNetwork(architecture)
+        return architecture

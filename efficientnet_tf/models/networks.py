@@ -9,7 +9,7 @@ from typing import Any
 
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.models.architecture import make_architecture
-from efficientnet_tf.models.family import BlockNetwork, FamilyNetwork
+from efficientnet_tf.models.family import BlockNetwork
 from efficientnet_tf.models.mobilenet import MOBILENET_V1, MOBILENET_V2
 from efficientnet_tf.models.resnet import RESNET_50, RESNET_50_V15
 from efficientnet_tf.models.staged import Network, ScalableNetwork
@@ -91,7 +91,7 @@ def configured(
     """
     known = {variant.lower(): variant for variant in VARIANTS}
     if str(name).lower() in known:
-        architecture = make_architecture(
+        return make_architecture(
             known[str(name).lower()],
             width_coefficient=width_coefficient,
             depth_coefficient=depth_coefficient,
@@ -100,7 +100,6 @@ def configured(
             survival_prob=survival_prob,
             blocks_args=blocks_args,
         )
-        return FamilyNetwork(architecture)
     network = find_network(name)
     own = {
         "dropout_rate": dropout_rate,

@@ -1,7 +1,5 @@
 """The word scale: scaling as people ask for it, a table of what it did, and B1-B7 explained."""
 
-from collections.abc import Sequence
-
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.compound import (
     TARGETS,
@@ -17,6 +15,7 @@ from efficientnet_tf.models.networks import find_network
 from efficientnet_tf.models.operations import Counts
 from efficientnet_tf.models.staged import Network, ScalableNetwork
 from efficientnet_tf.models.variants import VARIANTS, Variant
+from efficientnet_tf.terminal.table import aligned
 
 _BASELINE = "efficientnet-b0"
 _PUBLISHED = tuple(f"efficientnet-b{number}" for number in range(1, 8))
@@ -86,7 +85,7 @@ def scale_lines(baseline: Scaled, scaled: Scaled, classes: int) -> list[str]:
         _row("resolution, pixels", one.resolution, factors.resolution, other.resolution, ".1f"),
         *_cost_rows(baseline.counts, scaled),
     ]
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def _row(name: str, before: int, factor: float, after: int, digits: str) -> tuple[str, ...]:
@@ -133,24 +132,13 @@ def _widest(network: Network, classes: int) -> int:
     return maps[-1].filters
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
 def save(network: Network, classes: int, path: str) -> None:
     """Writes the untrained model to a .keras file and says how to read it; raises UsageError."""
     try:
         network.build(classes=classes).save(path)
     except OSError as error:
         raise UsageError(f"--save_model: {path} cannot be written: {error}.") from error
-    print(f"saved: {path} (before keras.saving.load_model: import efficientnet_tf.models.layers)")
+    print(f"saved: {path} (before keras.saving.load_model: import efficientnet_tf)")
 
 
 def factors_of(variant: Variant) -> Factors:
@@ -188,7 +176,7 @@ def published_lines(coefficients: Coefficients) -> list[str]:
         rows.append(_published_row(f"{name} published", f"{phi:g}", published))
         rows.append(_published_row("  by formula", f"{phi:g}", formula))
         reasons.append(_reason(name, published, formula))
-    return [*_aligned(rows), "", *reasons]
+    return [*aligned(rows), "", *reasons]
 
 
 def _published_row(name: str, phi: str, scaled: Scaled) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""How width and depth coefficients change a network: the two rounding rules (paper, section 4).
+"""How coefficients change a network: the two rounding rules (paper, section 4), block names.
 
 Differences: Keras and timm count repeats of the first and last stage of the lite family apart in
 their builders; here `fixed` says it once. The rules themselves are the official code's.
@@ -25,6 +25,16 @@ def round_filters(filters: int, width_coefficient: float, depth_divisor: int = 8
 def round_repeats(repeats: int, depth_coefficient: float) -> int:
     """Scales a number of layers by the depth coefficient and rounds it up."""
     return math.ceil(depth_coefficient * repeats)
+
+
+def block_name(stage: int, repeat: int) -> str:
+    """`block2a` is the first block of the second stage; after `z` comes `aa`."""
+    letters = ""
+    repeat += 1
+    while repeat > 0:
+        repeat, letter = divmod(repeat - 1, 26)
+        letters = chr(ord("a") + letter) + letters
+    return f"block{stage}{letters}"
 
 
 def survival_probability(index: int, num_blocks: int, final: float) -> float:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.variants import VARIANTS
 from efficientnet_tf.search import architecture_search, pareto
 from efficientnet_tf.search.objective import Objective
-from efficientnet_tf.search.proxy import Device, Proxy
+from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.searchers import Evolution, RandomSearch
 from efficientnet_tf.search.space import Space
 
@@ -55,7 +56,6 @@ def search_and_report(
         UsageError: there is no matplotlib.
         RunError: as `architecture_search.search` does.
     """
-    pareto.check_matplotlib()
     fresh = range(seeds, seeds + confirm_seeds)
     with Proxy(config, folder, candidates * seeds + 3 * len(fresh), device) as proxy:
         kind = "evolution" if isinstance(searcher, Evolution) else "random"

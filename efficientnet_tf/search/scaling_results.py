@@ -15,25 +15,9 @@ from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.models.compound import Scaled
 from efficientnet_tf.search.results import RESULTS, Result, mean_and_spread
+from efficientnet_tf.storage.files import write_text
 
 PROXY = "proxy"
-# Degrees of freedom: Student's t that 2.5 % exceed; between two the smaller number counts.
-_STUDENT = {
-    1: 12.706,
-    2: 4.303,
-    3: 3.182,
-    4: 2.776,
-    5: 2.571,
-    6: 2.447,
-    7: 2.365,
-    8: 2.306,
-    9: 2.262,
-    10: 2.228,
-    15: 2.131,
-    20: 2.086,
-    30: 2.042,
-    60: 2.000,
-}
 
 
 def task_of(config: ExperimentConfig) -> str:
@@ -73,11 +57,8 @@ def write(folder: str, rows: Iterable[dict[str, Any]]) -> str:
         RunError: the folder cannot be written.
     """
     path = os.path.join(folder, RESULTS)
-    temporary = f"{path}.tmp{os.getpid()}"
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
-        os.replace(temporary, path)
+        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
     except OSError as error:
         raise RunError(
             f"{path} could not be written: {error.strerror}. Make room or check the folder, then "
@@ -105,21 +86,10 @@ def difference(ours: Sequence[Result], theirs: Sequence[Result]) -> str:
 
 def _half_interval(spread: float, count: int, other_spread: float, other_count: int) -> float:
     """Half of Welch's 95 % interval of a difference of means, from standard deviations."""
+    from scipy.special import stdtrit  # quantiles of Student's t; scipy comes with scikit-learn
+
     one, other = spread**2 / count, other_spread**2 / other_count
     if one + other == 0:
         return 0.0
     freedom = (one + other) ** 2 / (one**2 / (count - 1) + other**2 / (other_count - 1))
-    below = max(known for known in _STUDENT if known <= freedom + 1e-9)
-    return _STUDENT[below] * math.sqrt(one + other)
-
-
-def aligned(cells: Sequence[Sequence[str]]) -> str:
-    """Lines of a table: the first column to the left, others to the right."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if column == 0 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    )
+    return float(stdtrit(freedom, 0.975)) * math.sqrt(one + other)

@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Sequence
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import RunError, Stopped, UsageError
 
 _FLAG_ERRORS: tuple[type[Exception], ...] = ()
 with contextlib.suppress(ImportError):  # the word doctor is used where nothing is installed yet
@@ -12,6 +12,7 @@ with contextlib.suppress(ImportError):  # the word doctor is used where nothing 
 
     _FLAG_ERRORS = (flags.Error,)
 
+# INTERRUPTED: a signal ended the command, and the same command goes on from there.
 FINE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -32,6 +33,9 @@ def exit_code(run: Callable[[], int | None], *, resumable: bool = False) -> int:
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return INTERRUPTED
     except KeyboardInterrupt:
         if not resumable:
             raise

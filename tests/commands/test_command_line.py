@@ -100,7 +100,14 @@ def run(
         (["--config=none.py"], '--config: no file "none.py". Give a Python file with get_config()'),
         (["--config="], '--config: no file "".'),
         (["--config=."], '--config: no file ".".'),
-        (["--export_images=many"], "flag --export_images=many: invalid literal for int()"),
+        (
+            ["--config.train.seed=1", f"--config={ROOT}/configs/digits.py"],
+            "--config.train.seed=1 in argv before a value for --config",
+        ),
+        (
+            ["--export_images=many"],
+            "flag --export_images=many: expected a whole number, received many. See",
+        ),
         (["--export_dtype=float64"], "--export_dtype must be"),
         (["--list_models=maybe"], "--list_models=maybe: ('Non-boolean argument"),
     ],
@@ -169,8 +176,8 @@ def test_a_config_file_of_the_user_and_overrides_reach_the_experiment(
     monkeypatch.chdir(tmp_path)
     given = given_by(
         monkeypatch,
-        "--config.train.seed=7",  # before the file that it overrides
         "--config=mine.py",
+        "--config.train.seed=7",
         "--config.model.width_coefficient=0.5",
         "--model=efficientnet-b1",
         "--data_dir=photos",

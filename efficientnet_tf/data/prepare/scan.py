@@ -17,6 +17,7 @@ from efficientnet_tf.data.sources import manifest
 from efficientnet_tf.data.sources.source import Pass, Source
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.terminal.progress import progress_bar
+from efficientnet_tf.terminal.table import aligned
 
 SMALL_SIDE = 32  # pixels; below, a network that halves the image five times sees nothing
 FEW_EXAMPLES = 10  # of a class in training
@@ -186,13 +187,13 @@ def table(reports: Sequence[ScanReport]) -> str:
                 f"{len(report.repeated):,}",
             ]
         )
-    lines = [f'source "{source.name}", {source.num_classes} classes', *_aligned(rows)]
+    lines = [f'source "{source.name}", {source.num_classes} classes', *aligned(rows, "<>><<<>")]
     if source.num_classes <= 30:
         rows = [["class", *(report.split for report in reports)]]
         for label in range(source.num_classes):
             counts = (f"{report.per_class[label]:,}" for report in reports)
             rows.append([class_name(source, label), *counts])
-        lines += ["", *_aligned(rows)]
+        lines += ["", *aligned(rows)]
     return "\n".join(lines)
 
 
@@ -203,14 +204,6 @@ def class_name(source: Source, label: int) -> str:
 
 def _counts(counter: collections.Counter[str]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counter.most_common()) or "-"
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
 
 
 def warnings(reports: Sequence[ScanReport]) -> list[str]:

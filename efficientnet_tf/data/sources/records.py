@@ -21,6 +21,7 @@ import tensorflow as tf
 from efficientnet_tf.data.broken import map_or
 from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.storage.files import opened
 
 FILES_READ_AT_ONCE = 16  # fixed, because the order of the records depends on it
 READ_BUFFER = 8 * 2**20  # bytes per file; small reads are slow on a bucket
@@ -229,8 +230,7 @@ def count_records(path: str) -> int:
     """
     size = tf.io.gfile.stat(path).length
     position = count = 0
-    # GFile fetches half a megabyte at every seek, which for a local file is most of the time.
-    with tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb", 0) as file:
+    with opened(path) as file:
         while position < size:
             file.seek(position)
             header = file.read(8)

@@ -47,6 +47,12 @@ def test_imagenet_counts_are_known(tmp_path: Path) -> None:
     assert tfrecord_source(str(tmp_path), num_classes=10).num_examples["test"] == 0
 
 
+def test_the_folder_may_be_below_home(make_imagenet, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(make_imagenet([3, 4, 5, 6], [2, 3]))
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert tfrecord_source(f"~/{folder.name}", minival_shards=1).num_examples["test"] > 0
+
+
 def test_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"train-00000-of-01024 .*no data_dir was given"):
         tfrecord_source(None)

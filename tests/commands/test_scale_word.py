@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import pytest
 
-import efficientnet_tf.models.layers  # noqa: F401  registers what a saved model consists of
+import efficientnet_tf  # noqa: F401  registers what a saved model consists of
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,7 +80,7 @@ def test_the_scaled_model_is_saved_and_trained(tmp_path: Path) -> None:
     ("flags", "message"),
     [
         ([], "expected one of --phi, --factor, --target_multiply_adds"),
-        (["--phi=1", "--target_params=1e6"], "received --target_params and --phi"),
+        (["--phi=1", "--target_params=1e6"], "received --phi and --target_params"),
         (["--phi=one"], "flag --phi=one"),
         (["--phi=1", "--aplha=1.2"], 'unknown flag or argument "--aplha=1.2"'),
         (["--phi=1", "--alpha=1.9"], "alpha * beta^2 * gamma^2 must be 2"),
