@@ -48,8 +48,8 @@ def train_and_evaluate(
         directory = _export_directory(where)
         experiment.introduce()
         train_to_the_end(experiment, with_evaluation=True)
-        experiment.model.restore_for_use()
         source = experiment.data.source
+        experiment.model.restore_for_use()
         if source.num_examples["test"]:
             _final_evaluation(experiment)("test", raw=config.train.eval_raw_weights)
         else:
@@ -111,20 +111,21 @@ def _experiment(
         yield experiment
 
 
-def _final_evaluation(experiment: Experiment) -> FinalEvaluation:
-    evaluator = experiment.evaluator()
-    return FinalEvaluation(evaluator, experiment.data, experiment.model, experiment.workers)
-
-
 @contextlib.contextmanager
 def _reported(experiment: Experiment, report: Report | None) -> Iterator[None]:
     """A training with its report, which has no pictures if a signal ended the training."""
+    source = experiment.data.source
     try:
         yield
     except Stopped:
-        _report(experiment, report, experiment.data.source, with_pictures=False)
+        _report(experiment, report, source, with_pictures=False)
         raise
-    _report(experiment, report, experiment.data.source)
+    _report(experiment, report, source)
+
+
+def _final_evaluation(experiment: Experiment) -> FinalEvaluation:
+    evaluator = experiment.evaluator()
+    return FinalEvaluation(evaluator, experiment.data, experiment.model, experiment.workers)
 
 
 def _report(
