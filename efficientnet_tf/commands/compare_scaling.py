@@ -13,9 +13,8 @@ from types import SimpleNamespace
 from efficientnet_tf.commands import shared_flags
 from efficientnet_tf.commands.experiment_flags import take_experiment
 from efficientnet_tf.commands.flag_groups import FlagGroups
+from efficientnet_tf.search import pareto, scaling_figure, scaling_results
 from efficientnet_tf.search import scaling_comparison as comparison
-from efficientnet_tf.search import scaling_figure, scaling_results
-from efficientnet_tf.search.pareto import check_matplotlib
 from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.scaling_baseline import Baseline
 
@@ -41,7 +40,6 @@ def run(given: SimpleNamespace) -> None:
     if given.dry_run:
         print(comparison.table(entries))
         return
-    check_matplotlib()
     what = scaling_results.task_of(config)
     device = shared_flags.device(given)
     proxy_folder = f"{folder}/{scaling_results.PROXY}"
@@ -54,5 +52,5 @@ def run(given: SimpleNamespace) -> None:
     print(f"{what}:\n{comparison.table(entries)}\n")
     print("\n".join(comparison.outcome(entries)))
     figure = scaling_figure.draw_comparison(entries, baseline.name, what)
-    paths = [f"{folder}/results.jsonl", *scaling_figure.save(figure, folder, "comparison")]
+    paths = [f"{folder}/results.jsonl", *pareto.save(figure, folder, "comparison")]
     print(f"wrote {', '.join(paths)}")

@@ -16,8 +16,7 @@ from efficientnet_tf.commands import shared_flags
 from efficientnet_tf.commands.experiment_flags import take_experiment
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.search import grid as grid_lib
-from efficientnet_tf.search import scaling_figure, scaling_results, scaling_search
-from efficientnet_tf.search.pareto import check_matplotlib
+from efficientnet_tf.search import pareto, scaling_figure, scaling_results, scaling_search
 from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.scaling_baseline import Baseline
 
@@ -54,7 +53,6 @@ def run(given: SimpleNamespace) -> None:
     print(grid_lib.table(points), flush=True)
     if given.dry_run:
         return
-    check_matplotlib()
     what = scaling_results.task_of(config)
     proxy_folder = f"{folder}/{scaling_results.PROXY}"
     with Proxy(config, proxy_folder, accepted * given.seeds, shared_flags.device(given)) as proxy:
@@ -67,7 +65,7 @@ def run(given: SimpleNamespace) -> None:
     print(f"\n{what}, best first:\n{scaling_search.table(scored)}\n")
     print("\n".join(scaling_search.outcome(scored)))
     figure = scaling_figure.draw_search(scored, points, given.phi, baseline.name, what)
-    paths = [f"{folder}/results.jsonl", *scaling_figure.save(figure, folder, "scaling")]
+    paths = [f"{folder}/results.jsonl", *pareto.save(figure, folder, "scaling")]
     print(f"wrote {', '.join(paths)}")
     best = scored[0].point.coefficients
     print(

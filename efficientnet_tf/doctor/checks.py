@@ -119,9 +119,9 @@ def _step_and_input(
         started = time.perf_counter()
         experiment = Experiment(config, model_dir, device)
         built = time.perf_counter() - started
-        batches = experiment.train_iterator()
-        fed = experiment.reading("train", lambda: _input_speed(batches, config, quick))
-        yield ok("input", f"{fed:.0f} images/s of {experiment.source.name}, on its own")
+        batches = experiment.updates.batches()
+        fed = experiment.data.reading("train", lambda: _input_speed(batches, config, quick))
+        yield ok("input", f"{fed:.0f} images/s of {experiment.data.source.name}, on its own")
         stepped, finding = _step(experiment, built)
         yield finding
     except (UsageError, RunError) as error:
@@ -145,25 +145,26 @@ def _input_speed(batches: Iterator[Any], config: ExperimentConfig, quick: bool) 
 def _step(experiment: Experiment, built: float) -> tuple[float, Finding]:
     """Compiles one update and times those after it, on one batch that is kept."""
     batch = experiment.config.train.global_batch_size
-    step = experiment.train_step(experiment.schedule())
+    updates = experiment.updates
+    step = updates.train_step()
     kept = experiment.strategy.distribute_datasets_from_function(
-        lambda context: experiment.train_dataset_of(context).take(1).cache().repeat()
+        lambda context: updates.dataset(context).take(1).cache().repeat()
     )
     iterator = iter(kept)
 
     def seconds(count: int) -> float:
         started = time.perf_counter()
-        losses = experiment.reading("train", lambda: step(iterator, count))
+        losses = experiment.data.reading("train", lambda: step(iterator, count))
         if not all(abs(loss) < float("inf") for loss in losses):
             raise RunError(f"the loss of a training step is not finite: {losses}")
         return time.perf_counter() - started
 
     compiled = seconds(1)
     again = min(seconds(1) for _ in range(3))
-    size = experiment.network.resolution
+    model = experiment.model
     text = (
-        f"{experiment.network.name} at {size}, batch {batch}, {experiment.precision}: built "
-        f"in {built:.1f} s, compiled in {compiled:.1f} s, then {again:.2f} s a step, "
+        f"{model.network.name} at {model.network.resolution}, batch {batch}, {model.precision}: "
+        f"built in {built:.1f} s, compiled in {compiled:.1f} s, then {again:.2f} s a step, "
         f"{batch / again:.0f} images/s"
     )
     return batch / again, ok("step", text)

@@ -20,6 +20,7 @@ from efficientnet_tf.runs.predictions import Predictions
 BINS = 15
 _TOP = 5
 _PAIRS = 20
+_PER_CLASS = ("class", "name", "examples", "precision", "recall", "f1")
 # A probability of 0 is one that float32 has no number for.
 _SMALLEST = np.finfo(np.float32).smallest_subnormal
 
@@ -84,13 +85,23 @@ def summary(found: Outcomes, class_names: Sequence[str] | None) -> dict[str, Any
     """
     labels = found.labels
     matrix = _confusion(found)
+    right, examples, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    recall = right / np.maximum(examples, 1)
+    columns = (
+        np.arange(found.classes),
+        np.array(class_names or [str(number) for number in range(found.classes)], object),
+        examples,
+        right / np.maximum(predicted, 1),
+        recall,
+        2 * right / np.maximum(predicted + examples, 1),
+    )
     return {
         "examples": len(labels),
         "loss": float(-np.log(np.maximum(found.of_label, _SMALLEST).astype(np.float64)).mean()),
         "top1": float((found.predicted == labels).mean()),
         "top5": float(found.in_top5.mean()),
-        "mean_per_class_accuracy": _mean_per_class(matrix),
-        "per_class": _per_class(matrix, class_names),
+        "mean_per_class_accuracy": float(recall[examples > 0].mean()),
+        "per_class": _rows(_PER_CLASS, columns),
         "calibration": _calibration(found.confidence, found.predicted == labels),
         "most_confused": _most_confused(matrix),
     }
@@ -107,32 +118,6 @@ def _confusion(found: Outcomes) -> np.ndarray:
     return counts.astype(np.int64).reshape(found.classes, found.classes)
 
 
-def _mean_per_class(matrix: np.ndarray) -> float:
-    examples = matrix.sum(axis=1)
-    present = examples > 0
-    return float((np.diag(matrix)[present] / examples[present]).mean())
-
-
-def _per_class(matrix: np.ndarray, class_names: Sequence[str] | None) -> list[dict[str, Any]]:
-    right, examples, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    names = class_names or [str(number) for number in range(len(matrix))]
-    return [
-        {
-            "class": number,
-            "name": names[number],
-            "examples": int(examples[number]),
-            "precision": _ratio(right[number], predicted[number]),
-            "recall": _ratio(right[number], examples[number]),
-            "f1": _ratio(2 * right[number], predicted[number] + examples[number]),
-        }
-        for number in range(len(matrix))
-    ]
-
-
-def _ratio(part: int, whole: int) -> float:
-    return float(part / whole) if whole else 0.0
-
-
 def _calibration(confidence: np.ndarray, right: np.ndarray) -> dict[str, Any]:
     edges = np.linspace(0, 1, BINS + 1)
     confidence = confidence.astype(np.float64)
@@ -141,32 +126,25 @@ def _calibration(confidence: np.ndarray, right: np.ndarray) -> dict[str, Any]:
     divisor = np.maximum(examples, 1)
     confident = np.bincount(bins, confidence, minlength=BINS) / divisor
     accurate = np.bincount(bins, right, minlength=BINS) / divisor
-    columns = zip(edges, edges[1:], examples, confident, accurate, strict=False)
+    columns = (edges[:-1], edges[1:], examples, confident, accurate)
+    keys = ("low", "high", "examples", "confidence", "accuracy")
     return {
         "ece": float((examples / len(right) * np.abs(accurate - confident)).sum()),
-        "bins": [
-            {
-                "low": float(low),
-                "high": float(high),
-                "examples": int(count),
-                "confidence": float(mean),
-                "accuracy": float(accuracy),
-            }
-            for low, high, count, mean, accuracy in columns
-        ],
+        "bins": _rows(keys, columns),
     }
 
 
-def _most_confused(matrix: np.ndarray) -> list[dict[str, int]]:
+def _most_confused(matrix: np.ndarray) -> list[dict[str, Any]]:
     """The pairs of classes that are taken for each other most often; of equals the lower first."""
     off = matrix - np.diag(np.diag(matrix))
     true, predicted = np.nonzero(off)
-    order = np.argsort(-off[true, predicted], kind="stable")[:_PAIRS]
-    return [
-        {
-            "true": int(true[each]),
-            "predicted": int(predicted[each]),
-            "examples": int(off[true[each], predicted[each]]),
-        }
-        for each in order
-    ]
+    counts = off[true, predicted]
+    order = np.argsort(-counts, kind="stable")[:_PAIRS]
+    columns = (true[order], predicted[order], counts[order])
+    return _rows(("true", "predicted", "examples"), columns)
+
+
+def _rows(keys: Sequence[str], columns: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    """A dictionary of plain values for each row of a table."""
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [dict(zip(keys, row, strict=True)) for row in rows]

@@ -172,13 +172,7 @@ def top_answers(model: Any, info: WeightsInfo, image: str) -> tuple[tuple[int, s
 
     from efficientnet_tf.data.images.preprocessing import Preprocessing
 
-    contract = info.contract
-    preprocessing = Preprocessing(
-        contract.resolution,
-        eval_crop=contract.eval_crop,
-        crop_fraction=contract.crop_fraction,
-        interpolation=contract.interpolation,
-    )
+    preprocessing = Preprocessing.of(info.contract.resolution, info.contract)
     if not tf.io.gfile.exists(image) or tf.io.gfile.isdir(image):
         raise UsageError(f'--image: there is no file "{image}".')
     try:

@@ -6,15 +6,12 @@ sheets of models with different crops show the same picture and can be compared.
 
 from collections.abc import Sequence
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 SIDE = 320  # pixels, the longer side of a picture in a sheet
 _GAP, _TEXT = 8, 15
-# Of the colour scale, at equal steps of 0..1: cold to hot, as usual for these maps.
-_COLOURS = ((0, 0, 128), (0, 64, 255), (0, 255, 255), (128, 255, 128), (255, 255, 0), (255, 64, 0))
-_HOTTEST = (128, 0, 0)
-
 Cell = tuple[np.ndarray, str]  # uint8 [height, width, 3], a line of text below
 
 
@@ -25,11 +22,8 @@ def scaled(values: np.ndarray) -> np.ndarray:
 
 
 def coloured(values: np.ndarray) -> np.ndarray:
-    """Values 0..1, [height, width], as colours from blue to red: uint8 [height, width, 3]."""
-    table = np.array([*_COLOURS, _HOTTEST], np.float32)
-    steps = np.linspace(0, 1, len(table))
-    channels = [np.interp(values, steps, table[:, channel]) for channel in range(3)]
-    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    """Values 0..1, [height, width], from blue to red: uint8 [height, width, 3]."""
+    return np.rint(255 * matplotlib.colormaps["jet"](values)[..., :3]).astype(np.uint8)
 
 
 def fitted(picture: np.ndarray, box: Sequence[int]) -> tuple[np.ndarray, tuple[int, ...]]:

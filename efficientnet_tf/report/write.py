@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from efficientnet_tf.data.sources.by_name import configured_source, training_source
 from efficientnet_tf.data.sources.source import Source
 from efficientnet_tf.errors import RunError, UsageError, first_line
-from efficientnet_tf.experiment.run_data import configured_source, training_source
 from efficientnet_tf.report import page, pictures
 from efficientnet_tf.report.run_files import OWN_SPLITS, RunFiles, read_run
 from efficientnet_tf.runs.trained_model import from_run, stored_data_config
@@ -36,7 +36,7 @@ def write_report(
 
     Args:
         model_dir: of main.py.
-        source: of the run, as `run_data.configured_source`; None: it is loaded.
+        source: of the run, as `by_name.configured_source`; None: it is loaded.
         with_pictures: without, neither data nor checkpoint are read, and it takes two seconds.
 
     Raises:

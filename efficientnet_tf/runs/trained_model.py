@@ -75,13 +75,7 @@ def from_run(model_dir: str, *, resolution: int | None = None) -> TrainedModel:
     if began is not None:
         began.apply(model)
     data = _section(DataConfig(), "data", stored, model_dir)
-    preprocessing = Preprocessing(
-        image_size=network.resolution,
-        eval_crop=data.eval_crop,
-        crop_fraction=data.crop_fraction,
-        interpolation=data.interpolation,
-        exif_rotation=data.exif_rotation,
-    )
+    preprocessing = Preprocessing.of(network.resolution, data)
     return TrainedModel(network.name, model, preprocessing, _class_names(model_dir, data, classes))
 
 
@@ -124,12 +118,7 @@ def _from_safetensors(
     fields: dict[str, Any] = {**info.coefficients, "resolution": size}
     model = create_model(name or info.model, classes=classes or info.classes, **fields)
     weights_file.load_into(model, path, name=name)
-    preprocessing = Preprocessing(
-        size,
-        eval_crop=info.contract.eval_crop,
-        crop_fraction=info.contract.crop_fraction,
-        interpolation=info.contract.interpolation,
-    )
+    preprocessing = Preprocessing.of(size, info.contract)
     return TrainedModel(info.model, model, preprocessing, info.class_names)
 
 

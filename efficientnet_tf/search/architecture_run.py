@@ -56,7 +56,6 @@ def search_and_report(
         UsageError: there is no matplotlib.
         RunError: as `architecture_search.search` does.
     """
-    pareto.check_matplotlib()
     fresh = range(seeds, seeds + confirm_seeds)
     with Proxy(config, folder, candidates * seeds + 3 * len(fresh), device) as proxy:
         kind = "evolution" if isinstance(searcher, Evolution) else "random"

@@ -7,12 +7,11 @@ A picture is a function of (seed, split, index) alone.
 """
 
 import os
-import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from efficientnet_tf.errors import RunError, UsageError
 
@@ -123,21 +122,9 @@ def write(folder: str, counts: Mapping[str, int], seed: int = 0) -> None:
             for name in SHAPES:
                 Path(folder, split, name).mkdir(parents=True, exist_ok=True)
             for name, file, picture in pictures(split, count, seed):
-                Path(folder, split, name, file).write_bytes(png(picture))
+                Image.fromarray(picture).save(Path(folder, split, name, file))
     except OSError as error:
         raise RunError(
             f'the pictures could not be written to "{folder}": {error.strerror}. Make room, remove '
             "what is there and start again."
         ) from error
-
-
-def png(image: np.ndarray) -> bytes:
-    """A uint8 [height, width, 3] image as a PNG file (RFC 2083), without TensorFlow."""
-    height, width, _ = image.shape
-    lines = b"".join(b"\0" + row.tobytes() for row in np.ascontiguousarray(image))
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )

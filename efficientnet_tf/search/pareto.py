@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import RunError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,14 +40,6 @@ def front(points: Sequence[Point]) -> list[int]:
         if not kept or points[index].top1 > points[kept[-1]].top1:
             kept.append(index)
     return kept
-
-
-def check_matplotlib() -> None:
-    """Raises a UsageError that says how to install it, before hours of training."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError(
-            "pictures need matplotlib, which is not installed: pip install 'efficientnet_tf[plots]'"
-        )
 
 
 def _spreads(points: Sequence[Point]) -> list[float] | None:
@@ -134,13 +125,13 @@ def draw(
     return figure
 
 
-def save(figure: Figure, folder: str) -> list[str]:
-    """Writes pareto.png and pareto.svg; their paths.
+def save(figure: Figure, folder: str, name: str = "pareto") -> list[str]:
+    """Writes NAME.png and NAME.svg; their paths.
 
     Raises:
         RunError: the folder cannot be written.
     """
-    paths = [os.path.join(folder, f"pareto.{kind}") for kind in ("png", "svg")]
+    paths = [os.path.join(folder, f"{name}.{kind}") for kind in ("png", "svg")]
     try:
         for path in paths:
             figure.savefig(path, dpi=150)

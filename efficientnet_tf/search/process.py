@@ -58,14 +58,14 @@ def _train(job_file: str, result: str) -> None:
     where = modes.Where(job["model_dir"], device=Device(**job["device"]))
     metrics = modes.train_and_score(config, where)
     built = Experiment(config, where.model_dir, where.device)
-    counts = count(built.network.operations(built.source.num_classes))
+    counts = count(built.model.network.operations(built.data.source.num_classes))
     found = {
         "top1": metrics.top1,
         "loss": metrics.loss,
         "examples": metrics.examples,
         "params": counts.trainable_params,
         "multiply_adds": counts.multiply_adds,
-        "steps": built.total_steps,
+        "steps": built.updates.total_steps,
     }
     write_json(result, found)
 

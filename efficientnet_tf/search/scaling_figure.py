@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from efficientnet_tf.errors import RunError
 from efficientnet_tf.models.compound import Coefficients, Factors, compound
 from efficientnet_tf.search.grid import Point
 from efficientnet_tf.search.scaling_comparison import BASELINE, METHODS, Entry
@@ -188,21 +186,3 @@ def _points(
         capsize=3,
         label=label,
     )
-
-
-def save(figure: Figure, folder: str, name: str) -> list[str]:
-    """Writes NAME.png and NAME.svg; their paths.
-
-    Raises:
-        RunError: the folder cannot be written.
-    """
-    paths = [os.path.join(folder, f"{name}.{kind}") for kind in ("png", "svg")]
-    try:
-        for path in paths:
-            figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise RunError(
-            f'the picture could not be written to "{folder}": {error.strerror}. Make room or check '
-            "the folder, then start the same command again: nothing is trained twice."
-        ) from error
-    return paths

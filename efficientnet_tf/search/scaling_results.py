@@ -18,23 +18,6 @@ from efficientnet_tf.search.results import RESULTS, Result, mean_and_spread
 from efficientnet_tf.storage.files import write_text
 
 PROXY = "proxy"
-# Degrees of freedom: Student's t that 2.5 % exceed; between two the smaller number counts.
-_STUDENT = {
-    1: 12.706,
-    2: 4.303,
-    3: 3.182,
-    4: 2.776,
-    5: 2.571,
-    6: 2.447,
-    7: 2.365,
-    8: 2.306,
-    9: 2.262,
-    10: 2.228,
-    15: 2.131,
-    20: 2.086,
-    30: 2.042,
-    60: 2.000,
-}
 
 
 def task_of(config: ExperimentConfig) -> str:
@@ -103,9 +86,10 @@ def difference(ours: Sequence[Result], theirs: Sequence[Result]) -> str:
 
 def _half_interval(spread: float, count: int, other_spread: float, other_count: int) -> float:
     """Half of Welch's 95 % interval of a difference of means, from standard deviations."""
+    from scipy.special import stdtrit  # quantiles of Student's t; scipy comes with scikit-learn
+
     one, other = spread**2 / count, other_spread**2 / other_count
     if one + other == 0:
         return 0.0
     freedom = (one + other) ** 2 / (one**2 / (count - 1) + other**2 / (other_count - 1))
-    below = max(known for known in _STUDENT if known <= freedom + 1e-9)
-    return _STUDENT[below] * math.sqrt(one + other)
+    return float(stdtrit(freedom, 0.975)) * math.sqrt(one + other)

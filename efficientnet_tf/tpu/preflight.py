@@ -76,10 +76,11 @@ def check(
 
 def _introduce(experiment: Experiment, target: Target) -> None:
     batch = experiment.config.train.global_batch_size
-    replicas, size = target.devices, experiment.network.resolution
+    model, replicas = experiment.model, target.devices
+    size = model.network.resolution
     print(
-        f"{experiment.network.name}, {experiment.source.num_classes} classes, {size}x{size} "
-        f"pixels, {experiment.precision}, global batch {batch} on {target.name}: {target.chips} "
+        f"{model.network.name}, {experiment.data.source.num_classes} classes, {size}x{size} "
+        f"pixels, {model.precision}, global batch {batch} on {target.name}: {target.chips} "
         f"chips, {replicas} replicas of {batch // replicas} images",
         flush=True,
     )
@@ -190,7 +191,9 @@ def _is_done(rows: Sequence[batch_table.Row], target: Target) -> bool:
 
 def _next(experiment: Experiment, rows: Sequence[batch_table.Row], target: Target) -> int | None:
     usable = target.chip.usable_bytes
-    outputs = 2 * sum(math.prod(layer.output.shape[1:]) for layer in experiment.state.model.layers)
+    outputs = 2 * sum(
+        math.prod(layer.output.shape[1:]) for layer in experiment.model.state.model.layers
+    )
     guess = usable / (_SHARE_KEPT * outputs)
     return next_batch(batch_table.attempts(rows), guess, usable)
 

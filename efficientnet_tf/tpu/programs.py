@@ -55,8 +55,8 @@ def set_batch_size(experiment: Experiment, global_batch_size: int) -> None:
 
 def train_trace(experiment: Experiment) -> Trace:
     """One update of `TrainStep` on one replica."""
-    step = experiment.train_step(experiment.schedule())
-    dataset = experiment.train_dataset_of(one_host(experiment))
+    step = experiment.updates.train_step()
+    dataset = experiment.updates.dataset(one_host(experiment))
     return trace_replicated(experiment.strategy, step.update, [dataset.element_spec], "train")
 
 
@@ -79,8 +79,8 @@ def serving_trace(experiment: Experiment, batch_size: int, dtype: str = "uint8")
     """
     if dtype not in ("uint8", "float32"):
         raise UsageError(f'dtype must be "uint8" or "float32", received "{dtype}".')
-    model = experiment.create_model("softmax", "float32")
-    size = experiment.network.resolution
+    model = experiment.model.create("softmax", "float32")
+    size = experiment.model.network.resolution
     spec = tf.TensorSpec([batch_size, size, size, 3], dtype)
     folded = fold(model)
     answer = saved_model.answers(partial(folded, training=False), folded.output_shape[-1], None)

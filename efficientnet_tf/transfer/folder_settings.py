@@ -30,7 +30,6 @@ from efficientnet_tf.data.sources.folder import folder_source
 from efficientnet_tf.data.sources.resampling import class_counts
 
 _SAMPLE = 200  # images whose size is looked at
-_HEADER = 2**18  # bytes of each: EXIF thumbnails come before the size
 _JUDGES = 50  # images of minival, from which on a better evaluation means something
 
 
@@ -85,7 +84,7 @@ def _median_side(source: FileSource) -> int:
     for index in np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(int)):
         path = os.path.join(source.root, source.names["train"][index].numpy())
         with tf.io.gfile.GFile(path, "rb") as file:
-            header = read_header(file.read(_HEADER))
+            header = read_header(file)
         if header is not None and header.height:
             sides.append(min(header.height, header.width))
     return int(statistics.median(sides)) if sides else 224  # unreadable ones: training says which

@@ -13,6 +13,7 @@ import pytest
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.doctor import checks
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.experiment.updates import Updates
 from efficientnet_tf.machine.device import Device
 from efficientnet_tf.machine.findings import BAD, OK, WARN, Finding
 from efficientnet_tf.training import connect
@@ -108,7 +109,7 @@ def test_a_loss_that_is_not_finite_is_bad(tmp_path: Path, monkeypatch: pytest.Mo
     def broken(*_: Any) -> Any:
         return lambda iterator, count: [math.nan] * count
 
-    monkeypatch.setattr(checks.Experiment, "train_step", broken)
+    monkeypatch.setattr(Updates, "train_step", broken)
     found = list(checks.examine(small(), str(tmp_path / "run"), quick=True))
     assert found[-1].status == BAD
     assert "not finite" in found[-1].text

@@ -10,7 +10,7 @@ from efficientnet_tf.config import ExperimentConfig, finish
 from efficientnet_tf.data.sources.in_memory import digits_source
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.evaluation.request import FLAGS, EvaluationRequest, evaluation_request, slug
-from efficientnet_tf.evaluation.target import result_name, splits_of
+from efficientnet_tf.evaluation.target import Target
 from efficientnet_tf.storage.files import write_json
 
 
@@ -64,10 +64,12 @@ def test_a_folder_or_table_is_meant_whole_unless_a_split_is_named() -> None:
 
 
 def test_splits_are_minival_and_test_of_the_run_and_the_test_of_another_set() -> None:
-    digits = digits_source()
-    assert splits_of(asked(), digits) == ("minival", "test")
-    assert splits_of(asked(eval_source="digits"), digits) == ("test",)
-    assert splits_of(asked(split="train"), digits) == ("train",)
+    def splits(**values: str) -> tuple[str, ...]:
+        return Target(asked(**values), ExperimentConfig(), "run", digits_source(), 10, None).splits
+
+    assert splits() == ("minival", "test")
+    assert splits(eval_source="digits") == ("test",)
+    assert splits(split="train") == ("train",)
 
 
 @pytest.mark.parametrize(
@@ -104,8 +106,8 @@ def test_each_evaluation_has_a_name_of_its_own(
     config.data.eval_crop = "fraction"
     for field, value in crop.items():
         setattr(config.data, field, value)
-    arguments = (finish(config), str(tmp_path), "test", digits_source())
-    assert result_name(asked(**values), *arguments) == name
+    target = Target(asked(**values), finish(config), str(tmp_path), digits_source(), 10, None)
+    assert target.result_name("test") == name
 
 
 def test_names_of_files_are_plain() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from efficientnet_tf.commands import command_line
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.reproduce import figures, products
+from efficientnet_tf.reproduce import products
 from efficientnet_tf.reproduce.results import gathered, read_results
 
 ROOT = Path(__file__).parents[2]
@@ -63,9 +63,6 @@ def test_tables_and_figures_are_written_without_tensorflow(tmp_path: Path) -> No
     assert {path.name for path in out.iterdir()} == {
         "table3.md",
         "table3.csv",
-        "table3_hypotheses_mobilenet-v1.csv",
-        "table3_hypotheses_mobilenet-v2.csv",
-        "table3_hypotheses_resnet-50.csv",
         "table3_measured.csv",
         "figure8.png",
         "figure8.svg",
@@ -115,19 +112,6 @@ def test_output_dir_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match=r'--output_dir ".*file/out" cannot be written: '):
         list(products.reproduce(["table1"], str(tmp_path / "file" / "out")))
-
-
-def test_figures_without_matplotlib_stop_before_anything_is_built(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing() -> None:
-        raise UsageError("figures need matplotlib")
-
-    monkeypatch.setattr(figures, "check_matplotlib", missing)
-    with pytest.raises(UsageError, match="figures need matplotlib"):
-        list(products.reproduce(["table1", "figure4"], str(tmp_path / "out")))
-    assert not (tmp_path / "out").exists()
-    assert len(list(products.reproduce(["table1"], str(tmp_path / "out")))) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from efficientnet_tf.data.sources.folder import folder_source
 from efficientnet_tf.errors import RunError, UsageError
-from efficientnet_tf.search import drawn_shapes
-from efficientnet_tf.search.drawn_shapes import SHAPES, coverage, draw, pictures, png, write
+from efficientnet_tf.search.drawn_shapes import SHAPES, coverage, draw, pictures, write
 
 
 def area(name: str, radius: float) -> float:
@@ -56,17 +56,15 @@ def test_the_shape_is_brighter_than_the_ground() -> None:
     assert 0.08 < share < 0.55  # a radius of 0.18 to 0.36 of the side is 10 to 41 % of the area
 
 
-def test_png_is_read_back() -> None:
-    image = draw("star8", np.random.default_rng(0), side=31)[:20]
-    assert np.array_equal(tf.io.decode_png(png(image)).numpy(), image)
-
-
 def test_the_folder_is_a_source(tmp_path: Path) -> None:
     folder = tmp_path / "shapes"
     write(str(folder), {"train": 20, "minival": 10, "test": 10})
     source = folder_source(str(folder))
     assert source.num_examples == {"train": 20, "minival": 10, "test": 10}
     assert set(source.class_names or ()) == set(SHAPES)
+    for name, file, picture in pictures("train", 20):
+        encoded = (folder / "train" / name / file).read_bytes()
+        assert np.array_equal(tf.io.decode_png(encoded).numpy(), picture)
 
 
 def test_misuse_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,9 +75,9 @@ def test_misuse_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(UsageError, match="is there already. Remove it, or give another folder"):
         write(str(tmp_path / "b"), {"train": 10})
 
-    def full(image: np.ndarray) -> bytes:
+    def full(image: Image.Image, path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(drawn_shapes, "png", full)
+    monkeypatch.setattr(Image.Image, "save", full)
     with pytest.raises(RunError, match="could not be written to .*: No space left on device"):
         write(str(tmp_path / "c"), {"train": 10})

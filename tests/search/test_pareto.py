@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import RunError
 from efficientnet_tf.search import pareto
 from efficientnet_tf.search.pareto import Point, front
 
@@ -86,13 +86,6 @@ def test_costs_far_apart_stand_on_a_logarithmic_axis() -> None:
 
 def test_one_network_alone_has_a_picture() -> None:
     pareto.draw([Point(1e6, 0.5)], 0, lambda cost: 0.5, "x")
-
-
-def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    pareto.check_matplotlib()
-    monkeypatch.setattr(pareto.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'efficientnet_tf\[plots\]'"):
-        pareto.check_matplotlib()
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

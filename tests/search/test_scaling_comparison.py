@@ -12,8 +12,8 @@ from made_up_training import MadeUp, base_config
 from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.models.compound import Coefficients
+from efficientnet_tf.search import pareto, scaling_figure
 from efficientnet_tf.search import proxy as proxy_lib
-from efficientnet_tf.search import scaling_figure
 from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.scaling_baseline import Baseline
 from efficientnet_tf.search.scaling_comparison import (
@@ -179,5 +179,5 @@ def test_the_picture_says_what_it_shows(made_up: MadeUp, tmp_path: Path) -> None
             [entry.scaled.counts.multiply_adds / 1e6 for entry in own], rel=0.02
         )
         assert x[0] == entries[0].scaled.counts.multiply_adds / 1e6
-    for path in scaling_figure.save(figure, str(tmp_path), "comparison"):
+    for path in pareto.save(figure, str(tmp_path), "comparison"):
         assert Path(path).stat().st_size > 10_000

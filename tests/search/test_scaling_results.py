@@ -1,6 +1,5 @@
 """results.jsonl of the scaling searches, and what may be said of a difference."""
 
-import importlib
 import json
 from pathlib import Path
 
@@ -58,19 +57,29 @@ def test_a_difference_by_hand() -> None:
     assert difference(rows(0.5, 0.5), rows(0.4, 0.4)).startswith("+10.00 points, 95 % interval +-0")
 
 
-@pytest.mark.parametrize("counts", [(2, 2), (3, 3), (3, 2), (5, 3), (12, 9)])
-def test_the_interval_is_welchs(counts: tuple[int, int]) -> None:
-    stats = importlib.import_module("scipy.stats")  # comes with scikit-learn; has no types
-    generator = np.random.default_rng(counts)
-    for spread in (0.01, 0.1):
-        one = generator.normal(0.5, 0.02, counts[0])
-        other = generator.normal(0.4, spread, counts[1])
-        interval = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
-        exact = 100 * (interval.high - interval.low) / 2
-        half = float(difference(rows(*one), rows(*other)).split("+-")[1].split(":")[0])
-        # Degrees of freedom are rounded down: never narrower, and wider by one step of the table.
-        assert exact - 0.01 <= half
-        assert half <= 3 * exact
+@pytest.mark.parametrize(
+    ("count", "exceeded"),  # 2.5 % of Student's t, from printed tables
+    [(2, 12.706), (3, 4.303), (4, 3.182), (6, 2.571), (11, 2.228), (21, 2.086), (31, 2.042)],
+)
+def test_the_interval_is_welchs(count: int, exceeded: float) -> None:
+    """A mean beside one without spread has count - 1 degrees of freedom, two alike twice that."""
+    one = np.arange(count) / 100
+    error = 100 * one.std(ddof=1) / np.sqrt(count)
+
+    def half(*other: float) -> float:
+        return float(difference(rows(*one), rows(*other)).split("+-")[1].split(":")[0])
+
+    assert half(0.5, 0.5, 0.5) == pytest.approx(exceeded * error, rel=2e-4, abs=0.006)
+    twice = {2: 4.303, 3: 2.776, 4: 2.447, 6: 2.228, 11: 2.086, 21: 2.021, 31: 2.000}[count]
+    assert half(*(one + 0.3)) == pytest.approx(twice * np.sqrt(2) * error, rel=2e-4, abs=0.006)
+
+
+def test_freedom_between_whole_numbers() -> None:
+    """Spreads 0.02 and 0.01 of three seeds each: 50 / 17 degrees of freedom, t 3.22 by the table's
+    3.182 for 3 and 4.303 for 2."""
+    text = difference(rows(0.48, 0.5, 0.52), rows(0.39, 0.4, 0.41))
+    half = float(text.split("+-")[1].split(":")[0]) / 100
+    assert 3.182 < half / np.sqrt((0.0004 + 0.0001) / 3) < 3.3
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

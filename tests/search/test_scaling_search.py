@@ -11,8 +11,8 @@ from matplotlib.collections import PathCollection
 
 from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.search import pareto, scaling_figure
 from efficientnet_tf.search import proxy as proxy_lib
-from efficientnet_tf.search import scaling_figure
 from efficientnet_tf.search.grid import Point, grid, triples
 from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.scaling_baseline import Baseline
@@ -164,7 +164,7 @@ def test_the_picture_says_what_it_shows(made_up: MadeUp, tmp_path: Path) -> None
     assert shown == pytest.approx([100 * each.top1 for each in reversed(scored)])
     title = figure.get_suptitle()
     assert title == "efficientnet-b0 scaled with phi = 1, digits, 2 epochs"
-    for path in scaling_figure.save(figure, str(tmp_path), "scaling"):
+    for path in pareto.save(figure, str(tmp_path), "scaling"):
         assert Path(path).stat().st_size > 10_000
     with pytest.raises(RunError, match="the picture could not be written to .*missing"):
-        scaling_figure.save(figure, str(tmp_path / "missing"), "scaling")
+        pareto.save(figure, str(tmp_path / "missing"), "scaling")

@@ -21,12 +21,13 @@ from efficientnet_tf.errors import UsageError
 from efficientnet_tf.machine import tpu as machine_tpu
 from efficientnet_tf.machine.device import Device
 from efficientnet_tf.training import connect as module
-from efficientnet_tf.training.connect import connect, describe, is_tpu
+from efficientnet_tf.training.connect import chip_of, connect, describe, is_tpu
 
 
 @pytest.fixture(autouse=True)
 def nothing_connected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_connected", {})
+    monkeypatch.setattr(module, "_chips", {})
     for name in module._NAME_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
@@ -39,6 +40,7 @@ class World:
         self.workers = ["10.0.0.2:8470"]
         self.state: str | None = "READY"
         self.health: str | None = "HEALTHY"
+        self.accelerator: str | None = "v5litepod-8"
         self.version: str | None = f"tpu-vm-tf-{tf.__version__}"
 
     def note(self, *call: Any) -> None:
@@ -56,6 +58,7 @@ class World:
             state=lambda: self.state,
             health=lambda: self.health,
             runtime_version=lambda: self.version,
+            accelerator_type=lambda: self.accelerator,
         )
 
 
@@ -227,6 +230,27 @@ def test_what_the_client_does_not_know_is_no_reason_to_refuse(
 ) -> None:
     setattr(world, field, value)
     assert connect(Device("node-7")) == ("strategy", "resolver")
+
+
+# Which chip
+
+
+@pytest.mark.parametrize(
+    ("tpu", "accelerator", "chip"),
+    [
+        ("local", "v3-8", "v6e"),
+        ("node-7", "v5litepod-8", "v5e"),
+        ("node-7", "v3-32", "v3"),
+        ("node-7", None, ""),
+        ("grpc://10.0.0.2:8470", "v5litepod-8", ""),
+    ],
+)
+def test_the_machine_or_the_cloud_tells_the_chip(
+    world: World, monkeypatch: pytest.MonkeyPatch, tpu: str, accelerator: str | None, chip: str
+) -> None:
+    monkeypatch.setattr(module.chips, "kind", lambda: "v6e")
+    world.accelerator = accelerator
+    assert chip_of(connect(tpu)) == chip
 
 
 # Nothing waits without end

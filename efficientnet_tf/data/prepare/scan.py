@@ -14,7 +14,7 @@ from efficientnet_tf.data.diagnose import fault
 from efficientnet_tf.data.images.header import read_header
 from efficientnet_tf.data.images.preprocessing import decode
 from efficientnet_tf.data.sources import manifest
-from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.data.sources.source import Pass, Source
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.terminal.progress import progress_bar
 from efficientnet_tf.terminal.table import aligned
@@ -113,7 +113,7 @@ def _decoded(
     source: Source, split: str, total: int, whole: bool
 ) -> Iterator[tuple[Any, int, int, Sequence[int]]]:
     """(image as the source yields it, label, index, shape of the decoded image or zeros)."""
-    examples = source.examples(split, epoch=0, seed=0, shuffle=False, skip_errors=True)
+    examples = source.examples(split, Pass(skip_errors=True))
     if not whole:
         examples = examples.take(total)
     if examples.element_spec["image"].dtype != tf.string:

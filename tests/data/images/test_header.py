@@ -1,6 +1,9 @@
 """Headers against the decoders of TensorFlow, and against files that other programs wrote."""
 
 import base64
+import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +48,8 @@ def test_files_of_another_program(name: str) -> None:
     image_format, colours, size = name.split()[:3]
     height, width = map(int, size.split("x"))
     encoded = base64.b64decode(WRITTEN[name])
-    assert read_header(encoded) == ImageHeader(image_format, height, width, colours)
+    for given in (encoded, io.BytesIO(encoded)):
+        assert read_header(given) == ImageHeader(image_format, height, width, colours)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -80,6 +84,13 @@ def test_photos(path: Path) -> None:
     height, width, channels = tf.image.extract_jpeg_shape(encoded).numpy()
     colours = {1: "grey", 3: "RGB"}[channels]
     assert read_header(encoded) == ImageHeader("JPEG", height, width, colours)
+
+
+def test_many_pixels_are_only_counted() -> None:
+    png = bytearray(base64.b64decode(WRITTEN["PNG grey 5x7"]))
+    png[16:24] = struct.pack(">II", 60_000, 50_000)
+    png[29:33] = struct.pack(">I", zlib.crc32(png[12:29]))
+    assert read_header(bytes(png)) == ImageHeader("PNG", 50_000, 60_000, "grey")
 
 
 def test_what_is_no_image() -> None:

@@ -25,7 +25,7 @@ from efficientnet_tf.data.prepare.conversion import default_shards, prepare
 from efficientnet_tf.data.prepare.encoded import StreamOptions
 from efficientnet_tf.data.sources import manifest
 from efficientnet_tf.data.sources.in_memory import digits_source
-from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Source
+from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
 from efficientnet_tf.errors import RunError, UsageError
 
 ROOT = Path(__file__).parents[3]
@@ -39,26 +39,14 @@ class Listed(Source):
     images: Mapping[str, tuple[bytes, ...]]
     labels: Callable[[int], int] = lambda index: index % 3
 
-    def examples(
-        self,
-        split: str,
-        *,
-        epoch: int | tf.Tensor,
-        seed: int | tf.Tensor,
-        shuffle: bool,
-        shard_index: int = 0,
-        num_shards: int = 1,
-        shuffle_buffer: int = SHUFFLE_BUFFER,
-        start: int | tf.Tensor = 0,
-        skip_errors: bool = False,
-    ) -> tf.data.Dataset:
+    def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
         order = np.arange(len(self.images[split]))
-        if shuffle:
-            order = np.random.RandomState(seed).permutation(order)
-        order = order[start:]
+        if how.shuffle:
+            order = np.random.RandomState(how.seed).permutation(order)
+        order = order[how.start :]
 
         def check(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            if not skip_errors:
+            if not how.skip_errors:
                 good = tf.strings.length(example["image"]) > 0
                 with tf.control_dependencies([tf.debugging.Assert(good, ["cannot be read"])]):
                     return {**example, "image": tf.identity(example["image"])}
@@ -148,7 +136,7 @@ def test_every_example_once_with_its_label(digits: Source, reference: Path) -> N
             assert record["image/class/text"] == (str(label - 1).encode(),)
             assert record["image/format"] == (b"PNG",)
             assert record["image/height"] == record["image/width"] == (8,)
-        stored = digits.examples(split, epoch=0, seed=0, shuffle=False).as_numpy_iterator()
+        stored = digits.examples(split).as_numpy_iterator()
         assert found == Counter((e["image"].tobytes(), int(e["label"]) + 1) for e in stored)
 
 
@@ -311,9 +299,9 @@ def test_resuming_reads_from_the_first_missing_file(tmp_path: Path, monkeypatch)
     source = listed()
 
     class Watched(Listed):
-        def examples(self, split: str, **arguments: Any) -> tf.data.Dataset:
-            starts.append(arguments["start"])
-            return super().examples(split, **arguments)
+        def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
+            starts.append(how.start)
+            return super().examples(split, how)
 
     watched = Watched(**vars(source))
     prepare(watched, str(tmp_path), shards={"train": 10})
