@@ -335,6 +335,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, st
             "--config.train.epochs=1",
         ],
         "train": [*digits, f"--model_dir={run}"],
+        "the run alone": ["evaluate", f"--model_dir={run}", "--split=test"],
         "another resolution": [
             *digits,
             f"--model_dir={run}",
@@ -457,6 +458,9 @@ def test_what_is_right_writes_no_error(answers: Any) -> None:
     code, out, err = answers["train"]
     assert (code, err) == (0, "")
     assert "10 classes, 64x64 pixels" in out
+    code, out, err = answers["the run alone"]
+    assert (code, err) == (0, "")
+    assert "(359 images) -> DIR/run/evaluation-test.json" in out
     code, out, err = answers["another resolution"]
     assert (code, err) == (0, "")
     assert "10 classes, 32x32 pixels" in out
