@@ -3,7 +3,7 @@
 What: four stages in place of seven, so that the last map is 4x4 pixels; one training takes about
     20 seconds on two quiet cores, half of it start-up and tracing.
 Table: section 4 of the paper (its search trained on ImageNet, for 5 epochs).
-Command: python scripts/search_architecture.py --config=configs/search_digits.py \\
+Command: python main.py search-architecture --config=configs/search_digits.py \\
     --candidates=52 --population=12 --sample=6 --target_multiply_adds=5e6
 Machine: a virtual machine with 2 cores of an AMD EPYC, Python 3.11, TensorFlow 2.21, 2026-11-21.
 Measured: docs/scaling.md.

@@ -1,11 +1,11 @@
 """Drawn shapes: a task on which more pixels show more, to compare ways of scaling.
 
-What: ten polygons and stars amid lines and noise, 96x96, drawn by scripts/draw_shapes.py: 4,000
+What: ten polygons and stars amid lines and noise, 96x96, drawn by main.py draw-shapes: 4,000
     train, 1,000 minival, 1,000 test; few epochs, small batches, a cosine that ends at 0. TINY is a
     baseline of the family for 32x32 pixels: strides of 8 in all, not 32.
 Table: Figure 8 of the paper, on a proxy.
-Command: python scripts/draw_shapes.py --output_dir=runs/shapes
-    python scripts/compare_scaling.py --config=configs/shapes.py --ratio=4 --seeds=3
+Command: python main.py draw-shapes --output_dir=runs/shapes
+    python main.py compare-scaling --config=configs/shapes.py --ratio=4 --seeds=3
 Machine: a virtual machine with 2 cores, shared with other work, TensorFlow 2.21, 2026-11-21; 32
     minutes for 15 trainings.
 Measured: minival top-1, mean and standard deviation of 3 seeds: baseline 89.57 +- 2.49, at four

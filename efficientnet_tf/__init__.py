@@ -1,8 +1,11 @@
 """EfficientNet (arXiv 1905.11946) for TensorFlow and Keras.
 
-The names below are loaded when first used: `import efficientnet_tf` imports no TensorFlow.
+The names below are loaded when first used: `import efficientnet_tf` imports neither TensorFlow nor
+Keras. Where Keras is there, or as soon as it comes, it is told of the classes that saved models may
+hold, so that `keras.models.load_model` needs no other import.
 """
 
+import contextlib
 from importlib import import_module
 from typing import Any
 
@@ -15,8 +18,22 @@ _PUBLIC = {
     "create_model": "efficientnet_tf.zoo",
     "list_models": "efficientnet_tf.zoo",
     "endpoints": "efficientnet_tf.models.efficientnet",
+    "RMSProp": "efficientnet_tf.optim.rmsprop",
     **dict.fromkeys(_FAMILY, "efficientnet_tf.zoo"),
 }
+
+# What is found in the files of saved models: layers, initialisers, optimizer, schedule.
+_SERIALISABLE = ("models.initializers", "models.layers", "optim.rmsprop", "optim.keras_schedule")
+
+
+def _register(_keras: Any) -> None:
+    """Imports the modules that register their classes with Keras."""
+    for name in _SERIALISABLE:
+        import_module(f"{__name__}.{name}")
+
+
+with contextlib.suppress(ImportError):  # nothing is installed yet: the doctor says so
+    import_module("wrapt").when_imported("keras")(_register)
 
 __all__ = sorted([*_PUBLIC, "__version__"])
 

@@ -170,7 +170,7 @@ class TrainConfig(_Section):
         "auto: bfloat16 on TPU, else float32",
         choices=("auto", "float32", "bfloat16"),
     )
-    batch_norm: str = _option(
+    batch_norm_group: str = _option(
         "official",
         "whose moments replicas share: none up to 8 of them, then groups; all; none",
         choices=("official", "synchronised", "local"),
@@ -222,6 +222,9 @@ class ExperimentConfig(_Section):
         "", "first weights: a .safetensors file, the model_dir of another run, imagenet"
     )
 
+
+# Names of earlier versions, which config.json of their runs still has.
+_RENAMED = {"train.batch_norm": "train.batch_norm_group"}
 
 # Fields that do not change the numbers of any step, or only of steps still to come.
 FREE_ON_RESUME = frozenset(
@@ -275,6 +278,7 @@ def unfinished(values: Mapping[str, Any]) -> ExperimentConfig:
     """As `from_dict`, but not yet validated and frozen: flags may still change it."""
     config = ExperimentConfig()
     for name, value in values.items():
+        name = _RENAMED.get(name, name)
         check_name(name)
         *sections, field = name.split(".")
         section = functools.reduce(getattr, sections, config)
@@ -290,6 +294,7 @@ def with_fields(config: ExperimentConfig, changes: Mapping[str, Any]) -> Experim
 def differences(config: ExperimentConfig, stored: dict[str, Any]) -> list[str]:
     """Lines `name: stored -> asked` for fields that must not change when a run is resumed."""
     lines = []
+    stored = {_RENAMED.get(name, name): value for name, value in stored.items()}
     for name, value in to_dict(config).items():
         kept = stored.get(name, value)
         if isinstance(value, tuple) and isinstance(kept, list):
@@ -304,8 +309,9 @@ def check_name(dotted: str) -> None:
     known = [name for name, _, _ in fields(ExperimentConfig())]
     if dotted not in known:
         leaf = dotted.rsplit(".", 1)[-1]
-        same_leaf = [name for name in known if name.rsplit(".", 1)[-1] == leaf]
-        hint = f' Did you mean "{same_leaf[0]}"?' if same_leaf else nearest(dotted, known)
+        same_leaf = (name for name in known if name.rsplit(".", 1)[-1] == leaf)
+        meant = _RENAMED.get(dotted) or next(same_leaf, None)
+        hint = f' Did you mean "{meant}"?' if meant else nearest(dotted, known)
         raise UsageError(f'config has no field "{dotted}".{hint}')
 
 

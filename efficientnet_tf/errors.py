@@ -1,6 +1,6 @@
-"""The two exceptions that `main.py` turns into one line of text and an exit code.
+"""The exceptions that `main.py` turns into one line of text and an exit code.
 
-Both carry the whole message for the user: which argument, what was expected, what was received
+They carry the whole message for the user: which argument, what was expected, what was received
 and what to do. Anything else that escapes is a bug and keeps its traceback.
 """
 
@@ -14,6 +14,10 @@ class UsageError(ValueError):
 
 class RunError(RuntimeError):
     """The run failed on the way (bad data, full disk, non-finite loss): exit code 1."""
+
+
+class Stopped(Exception):
+    """A signal ended the run before its end: exit code 130; the same command goes on from there."""
 
 
 def first_line(error: BaseException) -> str:

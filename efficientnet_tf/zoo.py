@@ -25,9 +25,9 @@ def check_weights(weights: Any) -> None:
     if weights not in (None, "imagenet") and not str(weights).endswith(files):
         raise UsageError(
             'weights must be None, "imagenet" (those that keras.applications fetches), the path of '
-            "a .safetensors file of scripts/import_weights.py, or of a .weights.h5 file saved from "
+            "a .safetensors file of `main.py import-weights`, or of a .weights.h5 file saved from "
             f"this model, received {weights!r}. Official TF1 checkpoints, files of Keras and of "
-            "timm are imported by scripts/import_weights.py."
+            "timm are imported by `main.py import-weights`."
         )
 
 
@@ -95,7 +95,7 @@ def create_model(
         classifier_activation: "softmax", or None for logits.
         include_top: whether pooling, dropout and classifier follow the last convolution.
         weights: None for random weights; "imagenet" for those that keras.applications fetches
-            (B0-B7); the path of a `.safetensors` file of scripts/import_weights.py (its input
+            (B0-B7); the path of a `.safetensors` file of `main.py import-weights` (its input
             normalisation is taken, too) or of a `.weights.h5` file.
         input_tensor: Keras tensor to use as image input.
         input_shape: (height, width, 3); either side may be None. Default: the resolution.
@@ -174,7 +174,7 @@ def _constructor(function_name: str, model: str) -> Any:
     Args:
         include_top: whether pooling, dropout and classifier follow the last convolution.
         weights: None for random weights, "imagenet", or the path of a `.safetensors` file of
-            scripts/import_weights.py or of a `.weights.h5` file.
+            `main.py import-weights` or of a `.weights.h5` file.
         input_tensor: Keras tensor to use as image input.
         input_shape: (height, width, 3); either side may be None.
         pooling: without top: None for the feature map, "avg" or "max" for a vector.

@@ -22,6 +22,7 @@ from absl import flags
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.machine.startup import start_tensorflow
 from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
+from efficientnet_tf.terminal.table import aligned
 
 _MODELS = flags.DEFINE_list("models", ["keras:ResNet152", "efficientnet-b1"], "what is measured")
 _RUNTIMES = flags.DEFINE_list(
@@ -97,13 +98,12 @@ def print_table(found: dict, runtimes: list[str]) -> None:
     first = _MODELS.value[0]
     what = "CPU time" if _CPU_TIME.value else "wall clock"
     print(f"milliseconds an image, batch 1, one core, {what}, {_ROUNDS.value} rounds in turn")
-    print(f"{'model':<24}{'runtime':<13}{'mean':>9}{'median':>9}{'p90':>9}{'over ' + first:>24}")
+    rows = [("model", "runtime", "mean", "median", "p90", f"over {first}")]
     for (name, runtime), each in found.items():
         ratio = each.median / found[first, runtime].median
-        print(
-            f"{name:<24}{runtime:<13}{each.mean:>9.1f}{each.median:>9.1f}{each.p90:>9.1f}"
-            f"{ratio:>24.3f}"
-        )
+        numbers = (f"{value:.1f}" for value in (each.mean, each.median, each.p90))
+        rows.append((name, runtime, *numbers, f"{ratio:.3f}"))
+    print("\n".join(aligned(rows, "<<>")))
     best = {
         name: min(found[name, runtime].median for runtime in runtimes) for name in _MODELS.value
     }

@@ -18,6 +18,7 @@ from absl import app, flags, logging
 
 from efficientnet_tf.machine.startup import start_tensorflow
 from efficientnet_tf.terminal.exit_codes import exit_code
+from efficientnet_tf.terminal.table import aligned
 from efficientnet_tf.tpu.targets import target
 
 _MODELS = [f"efficientnet-b{number}" for number in range(8)]
@@ -26,7 +27,7 @@ _BATCH = flags.DEFINE_integer("batch", 128, "images on a replica", lower_bound=1
 _SIZE = flags.DEFINE_integer("size", 0, "image side in pixels; 0: the variant's", lower_bound=0)
 _TPU = flags.DEFINE_string("tpu_type", "v5litepod-1", "slice; one replica of it is compiled for")
 _FULL = flags.DEFINE_boolean("full", False, "full optimisation: minutes for each; default: level 9")
-_PLAIN = flags.DEFINE_boolean("plain", False, "ours without training/tpu_kernels.py, too")
+_PLAIN = flags.DEFINE_boolean("plain", False, "ours with and without training/tpu_kernels.py")
 _REMATERIALISE = flags.DEFINE_boolean("rematerialise", False, "ours with rematerialisation, too")
 
 
@@ -35,6 +36,7 @@ class _FloatWeights:
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self.layers = model.layers
         self.weights = [weight for weight in model.weights if "float" in weight.dtype]
         self.trainable_weights = model.trainable_weights
 
@@ -74,26 +76,30 @@ def theirs(size: int) -> Any:
 
 
 def compile_step(
-    strategy: Any, make: Callable[[int], Any], *, plain: bool = False, rematerialise: bool = False
+    strategy: Any, make: Callable[[int], Any], *, other: bool = False, rematerialise: bool = False
 ) -> Any:
-    """The compiler's report on one update of the network that `make` makes."""
+    """The compiler's report on one update of the network that `make` makes.
+
+    Args:
+        other: without training/tpu_kernels.py on chips that train with it, with it on others.
+    """
     import tensorflow as tf
 
+    from efficientnet_tf.config import OptimizerConfig, TrainConfig
     from efficientnet_tf.models.variants import find_variant
     from efficientnet_tf.tpu import compiler, fake_strategy, lowering
+    from efficientnet_tf.training import tpu_kernels
     from efficientnet_tf.training.state import TrainState
-    from efficientnet_tf.training.steps import StepOptions, TrainStep
+    from efficientnet_tf.training.steps import TrainStep
 
     size, batch = _SIZE.value or find_variant(_MODEL.value).resolution, _BATCH.value
     with fake_strategy.one_copy(), strategy.scope():
         state = TrainState(make(size), with_average=True)
     replicas = strategy.num_replicas_in_sync
-    options = StepOptions(
-        batch * replicas, lambda _: tf.constant(0.01), rematerialise=rematerialise
-    )
-    step = TrainStep(state, options, strategy)
-    if plain:
-        step._kernels = None
+    train = TrainConfig(global_batch_size=batch * replicas, rematerialise=rematerialise)
+    step = TrainStep(state, strategy, lambda _: tf.constant(0.01), OptimizerConfig(), train)
+    if other:
+        step._kernels = None if step._kernels else tpu_kernels
     specs = {
         "image": tf.TensorSpec([batch, size, size, 3], tf.uint8),
         "label": tf.TensorSpec([batch], tf.int32),
@@ -106,26 +112,28 @@ def compile_step(
 def table(reports: dict[str, Any]) -> list[str]:
     """Lines; the first report is what the others are measured by."""
     base = next(iter(reports.values()))
-    lines = [f"{'':34}{'GB accessed':>18}{'peak HBM, MiB':>22}{'GFLOP':>18}{'compiled in':>13}"]
+    rows: list[tuple[str, ...]] = [("", "GB accessed", "peak HBM, MiB", "GFLOP", "compiled in")]
     for name, report in reports.items():
         if not report.fits:
-            lines.append(f"{name:34}does not fit")
+            rows.append((name, "does not fit", "", "", ""))
             continue
-        cells = f"{name:34}"
-        for value, of_base, unit, width, digits in (
-            (report.bytes_accessed, base.bytes_accessed, 1e9, 10, 2),
-            (report.peak_hbm_bytes, base.peak_hbm_bytes, 2**20, 14, 0),
-            (report.flops, base.flops, 1e9, 10, 1),
-        ):
-            cells += f"{value / unit:{width}.{digits}f} ({value / of_base:.3f})"
-        lines.append(f"{cells}{report.compile_seconds:11.0f} s")
-    return lines
+        cells = [
+            f"{value / unit:.{digits}f} ({value / of_base:.3f})"
+            for value, of_base, unit, digits in (
+                (report.bytes_accessed, base.bytes_accessed, 1e9, 2),
+                (report.peak_hbm_bytes, base.peak_hbm_bytes, 2**20, 0),
+                (report.flops, base.flops, 1e9, 1),
+            )
+        ]
+        rows.append((name, *cells, f"{report.compile_seconds:.0f} s"))
+    return aligned(rows)
 
 
 def main(_: Any) -> None:
     start_tensorflow()
     logging.set_verbosity(logging.WARNING)
     from efficientnet_tf.tpu import fake_strategy
+    from efficientnet_tf.training import tpu_kernels
 
     strategy = fake_strategy.make_tpu_strategy(target(_TPU.value))
     contestants: dict[str, Any] = {
@@ -133,7 +141,9 @@ def main(_: Any) -> None:
         "efficientnet_tf": lambda: compile_step(strategy, ours),
     }
     if _PLAIN.value:
-        contestants["  plain layers"] = lambda: compile_step(strategy, ours, plain=True)
+        has_kernels = target(_TPU.value).chip.name in tpu_kernels.CHIPS
+        name = "  plain layers" if has_kernels else "  with tpu_kernels.py"
+        contestants[name] = lambda: compile_step(strategy, ours, other=True)
     if _REMATERIALISE.value:
         contestants["  rematerialised"] = lambda: compile_step(strategy, ours, rematerialise=True)
     level = "full optimisation" if _FULL.value else "optimization_level 9"

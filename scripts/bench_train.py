@@ -49,9 +49,9 @@ def ours(batch: int, size: int, steps: int, freeze_until: str = "") -> Callable[
     import tensorflow as tf
 
     from efficientnet_tf import create_model
-    from efficientnet_tf.config import TransferConfig
+    from efficientnet_tf.config import OptimizerConfig, TrainConfig, TransferConfig
     from efficientnet_tf.training.state import TrainState
-    from efficientnet_tf.training.steps import StepOptions, TrainStep
+    from efficientnet_tf.training.steps import TrainStep
     from efficientnet_tf.transfer import fine_tuning
 
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
@@ -59,7 +59,8 @@ def ours(batch: int, size: int, steps: int, freeze_until: str = "") -> Callable[
         model = create_model("efficientnet-b0", classifier_activation=None, resolution=size)
         fine_tuning.prepare(model, TransferConfig(freeze_until=freeze_until))
         state = TrainState(model, with_average=True)
-    step = TrainStep(state, StepOptions(batch, lambda _: tf.constant(0.01)), strategy)
+    train = TrainConfig(global_batch_size=batch)
+    step = TrainStep(state, strategy, lambda _: tf.constant(0.01), OptimizerConfig(), train)
     data = tf.data.Dataset.from_tensors(
         {
             "image": tf.random.stateless_uniform([batch, size, size, 3], [0, 1], 0.0, 255.0),

@@ -16,7 +16,7 @@ of five with which seed 0 does best on the images kept for this choice.
 
 --epochs=N is the length, --seeds=N the number of runs, --output_dir=DIR where they lie.
 --weights=FILE_OR_RUN takes these pretrained weights of B0, a run of `make demo` or others; without
-it they are trained. Started again it goes on. Exit code 0: done; 1: a run failed or was stopped; 2:
+it they are trained. Started again it goes on. Exit code 0: done; 1: a run failed; 130: stopped; 2:
 wrong use.
 """
 

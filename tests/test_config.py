@@ -20,6 +20,7 @@ from efficientnet_tf.config import (
     differences,
     fields,
     finish,
+    from_dict,
     to_dict,
 )
 from efficientnet_tf.data.images.preprocessing import (
@@ -29,9 +30,8 @@ from efficientnet_tf.data.images.preprocessing import (
     Preprocessing,
 )
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.models.architecture import make_architecture
 from efficientnet_tf.models.scaling import check_coefficient
-from efficientnet_tf.models.variants import B0_BLOCKS
+from efficientnet_tf.models.variants import B0_BLOCKS, make_architecture
 from efficientnet_tf.optim.ema import ema_enabled
 from efficientnet_tf.optim.loss import smooth_labels
 from efficientnet_tf.optim.rmsprop import RMSProp
@@ -348,6 +348,22 @@ def test_the_free_fields_leave_every_step_done_as_it_was() -> None:
     decisive |= {"train.seed", "train.global_batch_size", "train.accumulation_steps"}
     decisive |= {"train.precision", "data.source", "data.augment", "data.shuffle_buffer"}
     assert not decisive & FREE_ON_RESUME
+
+
+def test_a_run_that_has_an_earlier_name_of_a_field_is_read() -> None:
+    stored = {"train.batch_norm": "local"}
+    config = from_dict(stored)
+    assert config.train.batch_norm_group == "local"
+    assert differences(config, stored) == []
+    (line,) = differences(ExperimentConfig(), stored)
+    assert line == "train.batch_norm_group: 'local' -> 'official'"
+    with pytest.raises(UsageError, match='Did you mean "train.batch_norm_group"'):
+        check_name("train.batch_norm")
+
+
+def test_no_name_stands_in_two_sections() -> None:
+    leaves = [name.rsplit(".", 1)[-1] for name in NAMES]
+    assert len(set(leaves)) == len(leaves)
 
 
 def test_fields_that_a_stored_run_did_not_know_are_no_difference() -> None:

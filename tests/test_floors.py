@@ -53,8 +53,8 @@ def test_the_root_of_the_package_holds_five_files() -> None:
 def test_answers_that_need_no_tensorflow_start_none(flag: str) -> None:
     program = (
         "import sys\n"
-        "from efficientnet_tf.commands import cli\n"
-        f"code = cli.main(['main.py', {flag!r}])\n"
+        "from efficientnet_tf.commands import command_line\n"
+        f"code = command_line.main(['main.py', {flag!r}])\n"
         "print([name for name in ('tensorflow', 'keras', 'jax') if name in sys.modules], code)"
     )
     done = subprocess.run(
@@ -73,3 +73,23 @@ def test_keras_is_loaded_when_a_network_is_built() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "EfficientNetB0", "False"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ("data.autoaugment", "data.augment.autoaugment", "autoaugment"),
+        ("data.preprocessing", "data.images.preprocessing", "Preprocessing"),
+    ],
+)
+def test_what_others_import_is_found_under_its_old_name(old: str, new: str, name: str) -> None:
+    program = (
+        f"from efficientnet_tf.{old} import {name} as old\n"
+        f"from efficientnet_tf.{new} import {name} as new\n"
+        f"import efficientnet_tf.{old} as module\n"
+        f"print(old is new is module.{name})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "True"

@@ -1,18 +1,21 @@
 """The command line: `python main.py [WORD] --flags`; without a word it trains.
 
 `python -m efficientnet_tf` and, once installed, `efficientnet` are the same. Nothing here imports
-TensorFlow: `--help`, the models' table and every usage error answer at once.
+TensorFlow: `--help`, the models' table and every usage error answer at once. What is imported in
+functions is not there yet where the word doctor is first used.
 """
 
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from efficientnet_tf.commands import experiment_flags
-from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
+
+if TYPE_CHECKING:
+    from efficientnet_tf.commands.flag_groups import FlagGroups
 
 # word: what it does. The file of a word has its name, with _ for -.
 WORDS = {
@@ -53,6 +56,9 @@ class Word(NamedTuple):
             experiment, `config` and `default_model_dir`; returns the exit code, None for 0.
         resumable: whether the same command goes on where it was interrupted.
         for_a_run: whether the configuration is that of --model_dir where --config is not given.
+        passes_on: whether flags that it does not declare are among the `arguments`.
+        reads_flags: whether `run` takes the command line instead, to read its flags by `given_by`
+            when it can; --help then is `doc` alone.
     """
 
     doc: str
@@ -60,16 +66,18 @@ class Word(NamedTuple):
     run: Any
     resumable: bool
     for_a_run: bool
+    passes_on: bool
+    reads_flags: bool
 
 
 def word_of(name: str) -> Word:
     module: Any = import_module(f"efficientnet_tf.commands.{name.replace('-', '_')}")
+    options = ("RESUMABLE", "FOR_A_RUN", "PASSES_ON", "READS_FLAGS")
     return Word(
         str(module.__doc__).strip(),
         module.take_flags,
         module.run,
-        getattr(module, "RESUMABLE", False),
-        getattr(module, "FOR_A_RUN", False),
+        *(getattr(module, option, False) for option in options),
     )
 
 
@@ -93,7 +101,7 @@ def split(argv: Sequence[str]) -> tuple[str, list[str]]:
     return "train", list(argv)
 
 
-def help_text(name: str, word: Word, take: FlagGroups) -> str:
+def help_text(name: str, word: Word, take: "FlagGroups") -> str:
     """The answer to --help; that of main.py itself begins with the words."""
     lines = [word.doc]
     if name == "train":
@@ -101,28 +109,51 @@ def help_text(name: str, word: Word, take: FlagGroups) -> str:
         lines += ["  WORD --help says more of each."]
     lines += take.help_lines()
     if take.wants_experiment:
+        from efficientnet_tf.commands import experiment_flags
+
         lines += experiment_flags.help_lines()
     return "\n".join(lines)
 
 
-def _run(argv: Sequence[str]) -> int | None:
-    name, argv = split(argv)
-    word, take = word_of(name), FlagGroups()
-    word.take_flags(take)
-    if asks_for_help(argv):
-        print(help_text(name, word, take))
-        return None
-    take.check(argv)
+def given_by(word: Word, take: "FlagGroups", argv: Sequence[str]) -> SimpleNamespace:
+    """What the command line says to a word, whose flags `take` has.
+
+    Raises:
+        UsageError: a flag is unknown or cannot have its value.
+    """
+    if not word.passes_on:
+        take.check(argv)
     if not take.wants_experiment:
-        arguments = take.parse(argv)
+        arguments = take.parse(argv, passes_on=word.passes_on)
         given = take.given()
     else:
+        from efficientnet_tf.commands import experiment_flags
+
         stored = experiment_flags.stored_config(argv) if word.for_a_run else None
         config, arguments = experiment_flags.parse_experiment(take, argv, stored)
         given = take.given()
         given.config = config
         given.default_model_dir = experiment_flags.default_model_dir(take, config)
     given.arguments = arguments
+    return given
+
+
+def _run(argv: Sequence[str]) -> int | None:
+    name, argv = split(argv)
+    word = word_of(name)
+    if word.reads_flags:
+        if asks_for_help(argv):
+            print(word.doc)
+            return None
+        return word.run(argv)
+    from efficientnet_tf.commands.flag_groups import FlagGroups
+
+    take = FlagGroups()
+    word.take_flags(take)
+    if asks_for_help(argv):
+        print(help_text(name, word, take))
+        return None
+    given = given_by(word, take, argv)
     return exit_code(lambda: word.run(given), resumable=word.resumable)
 
 

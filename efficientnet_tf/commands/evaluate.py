@@ -13,8 +13,7 @@ from types import SimpleNamespace
 from efficientnet_tf.commands import train
 from efficientnet_tf.commands.experiment_flags import take_experiment
 from efficientnet_tf.commands.flag_groups import FlagGroups
-from efficientnet_tf.commands.shared_flags import take_device
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.commands.shared_flags import device, refuse_arguments, take_device
 from efficientnet_tf.evaluation import request
 from efficientnet_tf.models.networks import configured
 
@@ -32,10 +31,7 @@ def take_flags(take: FlagGroups) -> None:
 
 
 def run(given: SimpleNamespace) -> None:
-    if given.arguments:
-        raise UsageError(
-            f'unexpected argument "{given.arguments[0]}": everything is a flag, as --name=value.'
-        )
+    refuse_arguments(given)
     asked = request.evaluation_request({name: getattr(given, name) for name, _ in request.FLAGS})
     configured(**dataclasses.asdict(given.config.model))
     from efficientnet_tf.machine.startup import start_tensorflow
@@ -43,10 +39,6 @@ def run(given: SimpleNamespace) -> None:
     start_tensorflow()
     from efficientnet_tf.experiment import modes
 
-    where = modes.Where(
-        given.model_dir or given.default_model_dir,
-        tpu=given.tpu,
-        tpu_zone=given.tpu_zone,
-        tpu_project=given.tpu_project,
-    )
+    model_dir = given.model_dir or given.default_model_dir
+    where = modes.Where(model_dir, device=device(given))
     modes.evaluate(given.config, where, asked, train.report)

@@ -1,7 +1,6 @@
 """The flags of commands that are about an experiment: --config, its fields, and their shortcuts."""
 
 import ast
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,8 @@ from ml_collections import config_flags
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.runs.stored_config import read_config
+from efficientnet_tf.storage.paths import is_remote
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # A wheel carries configs/ inside the package; a checkout has it beside.
@@ -64,37 +65,23 @@ def help_lines() -> list[str]:
     return lines
 
 
-def stored_config(argv: Sequence[str]) -> dict[str, Any] | None:
+def stored_config(argv: Sequence[str]) -> Mapping[str, Any] | None:
     """config.json in the --model_dir of a command line, which thereby says all about its run.
 
     None without --model_dir, and with a --config of its own.
 
     Raises:
-        UsageError: there is no run.
+        UsageError: there is no run, or its configuration cannot be read.
     """
     given = dict(argument.split("=", 1) for argument in argv[1:] if "=" in argument)
     model_dir = given.get("--model_dir")
     if not model_dir or "--config" in given:
         return None
-    path = os.path.join(model_dir, "config.json")
-    if "://" in path:
+    if is_remote(model_dir):
         from efficientnet_tf.machine.startup import start_tensorflow
 
         start_tensorflow()  # which reads from buckets
-        from efficientnet_tf.storage.files import read_json
-
-        return read_json(path)
-    try:
-        with open(path, encoding="utf-8") as file:
-            stored = json.load(file)
-    except OSError as error:
-        raise UsageError(
-            f'--model_dir: there is no run in "{model_dir}": it has no config.json. Give the '
-            "--model_dir of a run of main.py."
-        ) from error
-    except ValueError:  # said where the run is used
-        return None
-    return stored if isinstance(stored, dict) else None
+    return read_config(model_dir)
 
 
 def parse_experiment(
@@ -173,8 +160,9 @@ def _asks_for_data_dir(path: str) -> bool:
 
 def default_model_dir(take: FlagGroups, config: config_lib.ExperimentConfig) -> str:
     """Where a run lies if --model_dir is not given."""
-    if not hasattr(take.values["config"], "config_filename"):
+    file = take.values["config"].config_filename
+    if not isinstance(file, str):
         return ""  # the configuration is that of a --model_dir
-    path, _, argument = take.values["config"].config_filename.partition(":")
+    path, _, argument = file.partition(":")
     parts = [Path(path).stem, *([Path(argument).name] if argument else []), config.model.name]
     return os.path.join("runs", "-".join(parts))

@@ -44,8 +44,8 @@ def run(given: SimpleNamespace) -> None:
         from efficientnet_tf.experiment import modes
 
         model_dir = given.model_dir or given.default_model_dir
-        device = (given.tpu, given.tpu_zone, given.tpu_project)
-        modes.export(given.config, modes.Where(model_dir, given.export_dir, *device, options))
+        device = shared_flags.device(given)
+        modes.export(given.config, modes.Where(model_dir, given.export_dir, device, options))
         return
     from efficientnet_tf.export.on_images import default_directory, export_on_images
 

@@ -16,10 +16,24 @@ class _Number(flags.FloatParser):
     """A finite number."""
 
     def parse(self, argument: Any) -> float:
-        value = super().parse(argument)
+        try:
+            value = super().parse(argument)
+        except ValueError:
+            value = math.nan
         if not math.isfinite(value):
             raise ValueError(f"expected a finite number, received {argument}")
         return value
+
+
+class _Whole(flags.IntegerParser):
+    """A whole number, at least `lower_bound` if that is not None."""
+
+    def parse(self, argument: Any) -> int:
+        try:
+            return super().parse(argument)
+        except ValueError as error:
+            least = "" if self.lower_bound is None else f" of at least {self.lower_bound}"
+            raise ValueError(f"expected a whole number{least}, received {argument}") from error
 
 
 class _Numbers(flags.ArgumentParser):
@@ -35,6 +49,22 @@ class _Numbers(flags.ArgumentParser):
 
     def flag_type(self) -> str:
         return "numbers"
+
+
+class _Some(flags.ListParser):
+    """Some of these texts, with commas between them."""
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        super().__init__()
+        self._choices = choices
+
+    def parse(self, argument: Any) -> list[str]:
+        found = super().parse(argument)
+        for each in found:
+            if each not in self._choices:
+                known = ", ".join(self._choices)
+                raise ValueError(f'"{each}" is none of {known}.{nearest(each, self._choices)}')
+        return found
 
 
 class FlagGroups:
@@ -68,7 +98,7 @@ class FlagGroups:
 
     def whole(self, name: str, default: int | None, meaning: str, low: int | None = None) -> None:
         """A whole number, at least `low`."""
-        flags.DEFINE_integer(name, default, meaning, low, flag_values=self.values)
+        flags.DEFINE(_Whole(low), name, default, meaning, flag_values=self.values)
         self._groups[-1][1].append(name)
 
     def number(self, name: str, default: float | None, meaning: str) -> None:
@@ -76,19 +106,26 @@ class FlagGroups:
         self._groups[-1][1].append(name)
 
     def numbers(self, name: str, default: str | None, meaning: str) -> None:
-        flags.DEFINE(_Numbers(), name, default, meaning, flag_values=self.values)
+        commas = flags.CsvListSerializer(",")
+        flags.DEFINE(_Numbers(), name, default, meaning, self.values, commas)
         self._groups[-1][1].append(name)
 
     def choice(self, name: str, default: str | None, choices: Sequence[str], meaning: str) -> None:
-        """One of `choices`, which `meaning` need not repeat."""
-        listed = f"{meaning}: {', '.join(choices)}"
-        flags.DEFINE_enum(name, default, list(choices), listed, flag_values=self.values)
+        """One of `choices`, which --help puts before `meaning`."""
+        flags.DEFINE_enum(name, default, list(choices), meaning, flag_values=self.values)
         self._groups[-1][1].append(name)
 
     def many(self, name: str, default: Sequence[str] | None, meaning: str) -> None:
         """Texts with commas between them."""
         given = None if default is None else list(default)
         flags.DEFINE_list(name, given, meaning, flag_values=self.values)
+        self._groups[-1][1].append(name)
+
+    def some(self, name: str, choices: Sequence[str], meaning: str) -> None:
+        """Some of `choices`, with commas between them; all where it is not given."""
+        flags.DEFINE(
+            _Some(choices), name, list(choices), meaning, self.values, flags.CsvListSerializer(",")
+        )
         self._groups[-1][1].append(name)
 
     def repeated(self, name: str, meaning: str) -> None:
@@ -112,17 +149,21 @@ class FlagGroups:
             if "=" not in argument and not self._is_switch(name):
                 raise UsageError(f"flag --{name} needs a value: --{name}=...")
 
-    def parse(self, argv: Sequence[str]) -> list[str]:
+    def parse(self, argv: Sequence[str], *, passes_on: bool = False) -> list[str]:
         """Reads the flags of a command line; the other arguments.
+
+        Args:
+            passes_on: flags that were not declared are other arguments, too.
 
         Raises:
             UsageError: a flag is unknown or has a value that it cannot have.
         """
         try:
-            return self.values(list(argv))[1:]
+            return self.values(list(argv), known_only=passes_on)[1:]
         except flags.Error as error:
             *_, last = str(error).strip().splitlines()  # what is before may be a traceback
-            raise UsageError(f"{last}. See --help.") from error
+            end = "" if last.endswith((".", "?")) else "."
+            raise UsageError(f"{last}{end} See --help.") from error
 
     def given(self) -> SimpleNamespace:
         """The value of each flag as an attribute."""

@@ -8,6 +8,7 @@ Each can be given as --model. They are counted by arithmetic, so the table comes
 from types import SimpleNamespace
 
 from efficientnet_tf.commands.flag_groups import FlagGroups
+from efficientnet_tf.terminal.table import aligned
 from efficientnet_tf.zoo import list_models
 
 
@@ -16,13 +17,11 @@ def take_flags(take: FlagGroups) -> None:
 
 
 def table() -> str:
-    lines = [f"{'name':<24}{'pixels':>7}{'classes':>9}{'params':>14}{'multiply-adds':>18}"]
+    rows: list[tuple[str, ...]] = [("name", "pixels", "classes", "params", "multiply-adds")]
     for model in list_models():
-        lines.append(
-            f"{model.name:<24}{model.resolution:>7}{model.classes:>9}{model.params:>14,}"
-            f"{model.multiply_adds:>18,}"
-        )
-    return "\n".join(lines)
+        numbers = (model.resolution, model.classes, f"{model.params:,}", f"{model.multiply_adds:,}")
+        rows.append((model.name, *map(str, numbers)))
+    return "\n".join(aligned(rows))
 
 
 def run(given: SimpleNamespace) -> None:

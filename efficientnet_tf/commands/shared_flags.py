@@ -6,6 +6,8 @@ from typing import Any
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.export.options import DTYPES, FORMATS, IMAGES, ExportOptions, parse_formats
+from efficientnet_tf.machine.device import Device
+from efficientnet_tf.models.compound import Coefficients
 
 
 def take_device(take: FlagGroups) -> None:
@@ -15,11 +17,55 @@ def take_device(take: FlagGroups) -> None:
     take.text("tpu_project", None, "of a TPU given by name; default: this machine's")
 
 
+def device(given: SimpleNamespace) -> Device:
+    """What `take_device` was given."""
+    return Device(given.tpu, given.tpu_zone, given.tpu_project)
+
+
+def refuse_arguments(given: SimpleNamespace) -> None:
+    """Raises a UsageError if there is an argument that is no flag."""
+    if given.arguments:
+        raise UsageError(
+            f'unexpected argument "{given.arguments[0]}": everything is a flag, as --name=value.'
+        )
+
+
 def take_source(take: FlagGroups) -> None:
     """A data set: --source, --data_dir and --classes."""
     take.text("source", "digits", "as config.data.source: folder:PATH, csv:FILE, tfds:NAME, ...")
     take.text("data_dir", None, "where the source's files are, if it needs that")
     take.whole("classes", 0, "of the data set, if no manifest says so; 0: 1000", low=0)
+
+
+def take_splits(take: FlagGroups) -> None:
+    take.many("splits", None, "of train,minival,test; default: all there are")
+
+
+def take_class_names(take: FlagGroups) -> None:
+    take.text("class_names", None, "a text file with one name on each line")
+
+
+def take_coefficients(take: FlagGroups) -> None:
+    """Those of compound scaling."""
+    triple = Coefficients()
+    take.number("alpha", triple.alpha, "of compound scaling: depth for each step of phi")
+    take.number("beta", triple.beta, "width for each step of phi")
+    take.number("gamma", triple.gamma, "resolution for each step of phi")
+    take.number("tolerance", triple.tolerance, "of alpha * beta^2 * gamma^2 = 2")
+
+
+def coefficients(given: SimpleNamespace) -> Coefficients:
+    """What `take_coefficients` was given; raises UsageError."""
+    return Coefficients(given.alpha, given.beta, given.gamma, given.tolerance)
+
+
+def take_trainings(take: FlagGroups, output_dir: str) -> None:
+    """What the words have that train networks of several scales."""
+    take.text("output_dir", output_dir, "written to and resumed from")
+    classes = "counted; default: digits 10, data.num_classes, or the network's own"
+    take.whole("classes", None, classes, low=1)
+    take.whole("seeds", 3, "trainings of each network", low=1)
+    take.switch("dry_run", False, "only print which networks there are and what they cost")
 
 
 def take_export(take: FlagGroups) -> None:
@@ -43,19 +89,24 @@ def export_options(given: SimpleNamespace) -> ExportOptions:
     )
 
 
-def take_network(take: FlagGroups, *, model: bool = True) -> None:
-    """One trained network: a run or a file of weights.
+def take_network(take: FlagGroups, *, model: bool = True, several: bool = False) -> None:
+    """One trained network, or several: a run or a file of weights.
 
     Args:
         model: False where --model is a flag of the command already.
+        several: --model_dir and --weights are lists.
     """
-    take.text("model_dir", None, "a run of main.py: its best checkpoint")
-    take.text("weights", None, "a file of weights, or imagenet")
+    if several:
+        take.many("model_dir", [], "runs of main.py, with commas between them")
+        take.many("weights", [], "files of weights, with commas between them")
+    else:
+        take.text("model_dir", None, "a run of main.py: its best checkpoint")
+        take.text("weights", None, "a file of weights, or imagenet")
     if model:
         take.text("model", None, "with --weights: the network, if the file is silent")
     take.whole("classes", None, "with --weights: of the classifier", low=1)
     take.whole("resolution", None, "side in pixels; default: the network's own", low=1)
-    take.text("class_names", None, "a text file with one name on each line")
+    take_class_names(take)
 
 
 def check_network(given: SimpleNamespace, *others: str) -> None:
@@ -77,14 +128,18 @@ def check_network(given: SimpleNamespace, *others: str) -> None:
             raise UsageError(f"--{name} goes with --weights; the others know it themselves.")
 
 
-def trained_network(given: SimpleNamespace) -> Any:
-    """The TrainedModel that `take_network` was given; loads TensorFlow."""
+def trained_network(
+    given: SimpleNamespace, model_dir: str | None = None, weights: str | None = None
+) -> Any:
+    """The TrainedModel that `take_network` was given, or one of several; loads TensorFlow."""
     from efficientnet_tf.runs.trained_model import from_run, from_weights
 
-    if given.model_dir:
-        return from_run(given.model_dir, resolution=given.resolution)
+    if model_dir is None and weights is None:
+        model_dir, weights = given.model_dir, given.weights
+    if model_dir:
+        return from_run(model_dir, resolution=given.resolution)
     return from_weights(
-        given.weights, given.model, classes=given.classes, resolution=given.resolution
+        str(weights), given.model, classes=given.classes, resolution=given.resolution
     )
 
 

@@ -4,16 +4,17 @@ python main.py --model=efficientnet-b4 --tpu=local --data_dir=gs://... --model_d
 python main.py --config=digits
 python main.py --config=finetune --data_dir=my_photos
 
-Started again with the same flags, a run goes on after its last checkpoint.
+Started again with the same flags, a run goes on after its last checkpoint. Exit code 0: done; 1:
+failed on the way; 2: wrong use; 130: a signal (Ctrl-C, SIGTERM) stopped the training, which saved.
 """
 
 import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
+from efficientnet_tf.commands import shared_flags
 from efficientnet_tf.commands.experiment_flags import take_experiment
 from efficientnet_tf.commands.flag_groups import FlagGroups
-from efficientnet_tf.commands.shared_flags import export_options, take_device, take_export
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.evaluation.request import FLAGS as OF_EVALUATE
 from efficientnet_tf.models.networks import configured
@@ -27,10 +28,10 @@ def take_flags(take: FlagGroups) -> None:
     take.switch("list_models", False, "the word models")
     take_experiment(take)
     take.heading("Where it runs and where it writes")
-    take_device(take)
+    shared_flags.take_device(take)
     take.text("model_dir", None, "checkpoints, logs, results; default: runs/<config>-<model>")
     take.heading("Export")
-    take_export(take)
+    shared_flags.take_export(take)
     take.heading("Of the word evaluate, or --mode=eval")
     for name, meaning in OF_EVALUATE:
         take.text(name, None, meaning)
@@ -44,10 +45,7 @@ def report(model_dir: str, source: Any, with_pictures: bool) -> str:
 
 
 def run(given: SimpleNamespace) -> None:
-    if given.arguments:
-        raise UsageError(
-            f'unexpected argument "{given.arguments[0]}": everything is a flag, as --name=value.'
-        )
+    shared_flags.refuse_arguments(given)
     if given.mode not in _MODES:
         raise UsageError(
             f'--mode must be one of {", ".join(_MODES)}, received "{given.mode}".'
@@ -61,19 +59,13 @@ def run(given: SimpleNamespace) -> None:
             )
     # Refuses a wrong model before the seconds that TensorFlow takes to load.
     configured(**dataclasses.asdict(given.config.model))
-    options = export_options(given)
+    options = shared_flags.export_options(given)
     from efficientnet_tf.machine.startup import start_tensorflow
 
     start_tensorflow()
     from efficientnet_tf.experiment import modes
 
-    where = modes.Where(
-        given.model_dir or given.default_model_dir,
-        given.export_dir,
-        given.tpu,
-        given.tpu_zone,
-        given.tpu_project,
-        options,
-    )
+    model_dir = given.model_dir or given.default_model_dir
+    where = modes.Where(model_dir, given.export_dir, shared_flags.device(given), options)
     train = modes.train if given.mode == "train" else modes.train_and_evaluate
     train(given.config, where, report=report)

@@ -88,5 +88,5 @@ class BadExamples:
             raise RunError(
                 f"{len(self)} examples cannot be used, more than data.max_bad_examples = "
                 f"{self._limit} allows; the first is {self._place(first)}: {reason} "
-                "scripts/check_data.py lists them all. Repair the data, or raise the limit."
+                "`python main.py check-data` lists them all. Repair the data, or raise the limit."
             )

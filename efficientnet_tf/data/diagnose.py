@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from efficientnet_tf.data.broken import map_or, plain_message
 from efficientnet_tf.data.images.preprocessing import decode
-from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.data.sources.source import Pass, Source
 from efficientnet_tf.errors import RunError
 
 
@@ -27,7 +27,7 @@ def fault(image: Any) -> str:
 
 def bad_examples(source: Source, split: str) -> tf.data.Dataset:
     """The examples of a split that cannot be read or decoded, in stored order."""
-    examples = source.examples(split, epoch=0, seed=0, shuffle=False, skip_errors=True)
+    examples = source.examples(split, Pass(skip_errors=True))
 
     def healthy(example: dict[str, tf.Tensor]) -> dict[str, Any]:
         with tf.control_dependencies([tf.reduce_max(decode(example["image"]))]):

@@ -32,7 +32,7 @@ import tensorflow as tf
 from efficientnet_tf.data.broken import BadExamples
 from efficientnet_tf.data.images.preprocessing import Preprocessing, to_uint8
 from efficientnet_tf.data.sources.in_memory import ArraySource
-from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Source
+from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Pass, Source
 from efficientnet_tf.data.unusable import items, mask_unusable, replace_unusable
 from efficientnet_tf.errors import UsageError
 
@@ -90,21 +90,20 @@ def train_dataset(
     first_epoch, offset = divmod(start_example // share.num_pipelines, size)
 
     def one_pass(epoch: tf.Tensor) -> tf.data.Dataset:
-        def part(start: int | tf.Tensor) -> tf.data.Dataset:
-            return source.examples(
-                split,
-                epoch=epoch,
-                seed=seed,
-                shuffle=True,
-                shard_index=share.pipeline,
-                num_shards=share.num_pipelines,
-                shuffle_buffer=shuffle_buffer,
-                start=start,
-                skip_errors=bad is not None,
-            )
-
         skipped = tf.where(epoch == first_epoch, tf.constant(offset, tf.int64), 0)
-        examples = part(skipped) if source.seekable else part(0).repeat().take(size).skip(skipped)
+        how = Pass(
+            shuffle=True,
+            epoch=epoch,
+            seed=seed,
+            shard_index=share.pipeline,
+            num_shards=share.num_pipelines,
+            shuffle_buffer=shuffle_buffer,
+            start=skipped if source.seekable else 0,
+            skip_errors=bad is not None,
+        )
+        examples = source.examples(split, how)
+        if not source.seekable:
+            examples = examples.repeat().take(size).skip(skipped)
         return tf.data.Dataset.zip(examples, tf.data.Dataset.from_tensors(epoch).repeat())
 
     stream = tf.data.Dataset.counter(start=first_epoch).flat_map(one_pass)
@@ -166,7 +165,7 @@ def eval_dataset(
     """
     share = _share(global_batch_size, input_context)
     source.size(split)
-    examples = source.examples(split, epoch=0, seed=0, shuffle=False, skip_errors=bad is not None)
+    examples = source.examples(split, Pass(skip_errors=bad is not None))
     padding = examples.take(1).repeat(global_batch_size - 1)
     real, unreal = (tf.data.Dataset.from_tensors(tf.constant(m)).repeat() for m in (1.0, 0.0))
     padded = tf.data.Dataset.zip(examples, real).concatenate(tf.data.Dataset.zip(padding, unreal))

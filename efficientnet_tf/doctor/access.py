@@ -21,6 +21,7 @@ from efficientnet_tf.machine.findings import Finding, bad, ok
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.operations import count
 from efficientnet_tf.runs.checkpoint import check_model_dir
+from efficientnet_tf.storage.paths import expanded, is_remote
 
 ACCESS_SECONDS = 60.0  # TensorFlow tries an unreachable gs:// again and again for minutes
 _CLASSES = 1000  # for estimates
@@ -74,7 +75,7 @@ def check_writing(model_dir: str, config: ExperimentConfig) -> Finding:
 
 def _space(model_dir: str, config: ExperimentConfig, text: str) -> Finding:
     """Adds what checkpoints need and what is free, for a local folder."""
-    if "://" in model_dir:
+    if is_remote(model_dir):
         return ok("model_dir", text)
     folder = Path(model_dir).absolute()
     while not folder.exists():
@@ -93,6 +94,7 @@ def _space(model_dir: str, config: ExperimentConfig, text: str) -> Finding:
 def check_reading(data_dir: str) -> Finding:
     """Lists data_dir and reads the beginning of a file in it."""
     remedy = "Give the folder that holds the data set's files, and check that you may read it."
+    data_dir = expanded(data_dir)
     try:
         names = tf.io.gfile.listdir(data_dir)
         files = [name for name in names if not tf.io.gfile.isdir(os.path.join(data_dir, name))]
@@ -108,7 +110,7 @@ def check_reading(data_dir: str) -> Finding:
 
 def _missing(folder: str) -> list[Path]:
     """The local folders that making `folder` would make, deepest first; gs:// has none."""
-    if "://" in folder:
+    if is_remote(folder):
         return []
     path = Path(folder).absolute()
     return [parent for parent in (path, *path.parents) if not parent.exists()]

@@ -22,6 +22,7 @@ from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.doctor.access import ACCESS_SECONDS, check_reading, check_writing, within
 from efficientnet_tf.errors import RunError, UsageError, first_line
 from efficientnet_tf.experiment.assembly import Experiment
+from efficientnet_tf.machine.device import THIS_MACHINE, Device
 from efficientnet_tf.machine.findings import Finding, bad, ok, warn
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.operations import count
@@ -38,9 +39,7 @@ _PHOTOS = 32
 def examine(
     config: ExperimentConfig,
     model_dir: str,
-    tpu: str | None,
-    zone: str | None = None,
-    project: str | None = None,
+    device: Device = THIS_MACHINE,
     *,
     quick: bool = False,
 ) -> Iterator[Finding]:
@@ -48,11 +47,11 @@ def examine(
 
     Args:
         config: finished, as main.py would run it.
-        model_dir, tpu, zone, project: as main.py's flags.
+        model_dir, device: as main.py's flags say.
         quick: images of 64 pixels and one second of input.
     """
     try:
-        strategy = connect.connect(tpu, zone, project)
+        strategy = connect.connect(device)
     except UsageError as error:
         yield bad("device", first_line(error), *_remedies(error))
         return
@@ -71,7 +70,7 @@ def examine(
                 f"not given: the source {kind} needs one; input is measured with made-up photos",
                 "Give the real --data_dir to measure it.",
             )
-        yield from _step_and_input(small, os.path.join(scratch, "run"), tpu, quick)
+        yield from _step_and_input(small, os.path.join(scratch, "run"), device, quick)
 
 
 def _device(strategy: tf.distribute.Strategy) -> Finding:
@@ -114,15 +113,15 @@ def _in_small(
 
 
 def _step_and_input(
-    config: ExperimentConfig, model_dir: str, tpu: str | None, quick: bool
+    config: ExperimentConfig, model_dir: str, device: Device, quick: bool
 ) -> Iterator[Finding]:
     try:
         started = time.perf_counter()
-        experiment = Experiment(config, model_dir, tpu)
+        experiment = Experiment(config, model_dir, device)
         built = time.perf_counter() - started
-        batches = experiment.train_iterator()
-        fed = experiment.reading("train", lambda: _input_speed(batches, config, quick))
-        yield ok("input", f"{fed:.0f} images/s of {experiment.source.name}, on its own")
+        batches = experiment.updates.batches()
+        fed = experiment.data.reading("train", lambda: _input_speed(batches, config, quick))
+        yield ok("input", f"{fed:.0f} images/s of {experiment.data.source.name}, on its own")
         stepped, finding = _step(experiment, built)
         yield finding
     except (UsageError, RunError) as error:
@@ -146,25 +145,26 @@ def _input_speed(batches: Iterator[Any], config: ExperimentConfig, quick: bool) 
 def _step(experiment: Experiment, built: float) -> tuple[float, Finding]:
     """Compiles one update and times those after it, on one batch that is kept."""
     batch = experiment.config.train.global_batch_size
-    step = experiment.train_step(experiment.schedule())
+    updates = experiment.updates
+    step = updates.train_step()
     kept = experiment.strategy.distribute_datasets_from_function(
-        lambda context: experiment.train_dataset_of(context).take(1).cache().repeat()
+        lambda context: updates.dataset(context).take(1).cache().repeat()
     )
     iterator = iter(kept)
 
     def seconds(count: int) -> float:
         started = time.perf_counter()
-        losses = experiment.reading("train", lambda: step(iterator, count))
+        losses = experiment.data.reading("train", lambda: step(iterator, count))
         if not all(abs(loss) < float("inf") for loss in losses):
             raise RunError(f"the loss of a training step is not finite: {losses}")
         return time.perf_counter() - started
 
     compiled = seconds(1)
     again = min(seconds(1) for _ in range(3))
-    size = experiment.network.resolution
+    model = experiment.model
     text = (
-        f"{experiment.network.name} at {size}, batch {batch}, {experiment.precision}: built "
-        f"in {built:.1f} s, compiled in {compiled:.1f} s, then {again:.2f} s a step, "
+        f"{model.network.name} at {model.network.resolution}, batch {batch}, {model.precision}: "
+        f"built in {built:.1f} s, compiled in {compiled:.1f} s, then {again:.2f} s a step, "
         f"{batch / again:.0f} images/s"
     )
     return batch / again, ok("step", text)
@@ -178,7 +178,7 @@ def _compare(fed: float, stepped: float) -> Finding:
         "balance",
         text + f"the device waits {100 * (1 - fed / stepped):.0f} % of the time",
         "Feed faster: a host with more cores, a data set stored as TFRecords near it "
-        "(scripts/prepare_tfrecords.py), or less augmentation (--config.data.augment).",
+        "(`python main.py prepare`), or less augmentation (--config.data.augment).",
     )
 
 

@@ -9,7 +9,7 @@ kit's data/meta.mat (later kits: data/map_clsloc.txt) tells which is which.
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.inference.prediction_table import (
@@ -77,7 +77,9 @@ def _map(path: str) -> list[tuple[str, int]]:
     return [(row[0], int(row[1])) for row in rows]
 
 
-def ids_by_class(ids: dict[str, int], classes: int, class_names: Sequence[str] | None) -> list[int]:
+def ids_by_class(
+    ids: Mapping[str, int], classes: int, class_names: Sequence[str] | None
+) -> list[int]:
     """ILSVRC2012_ID of each class number of a network.
 
     Class names that are WordNet IDs say it; else the classes are the WordNet IDs in alphabetical

@@ -6,13 +6,13 @@ not be there.
 
 import os
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from efficientnet_tf.config import ExperimentConfig
-from efficientnet_tf.data.sources.by_name import load_source
+from efficientnet_tf.data.sources.by_name import configured_source, load_source
 from efficientnet_tf.data.sources.class_mapping import match_classes, relabelled
 from efficientnet_tf.data.sources.source import Source
 from efficientnet_tf.errors import UsageError
@@ -21,24 +21,38 @@ from efficientnet_tf.evaluation.request import SUBSETS, EvaluationRequest, slug
 from efficientnet_tf.evaluation.scores import Outcomes
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.runs.trained_model import run_classes
-from efficientnet_tf.storage.files import read_json
+from efficientnet_tf.storage.files import exists, read_json
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is evaluated.
+    """What is evaluated, and under which names its results are kept; see `resolve`.
 
     Attributes:
+        request, config, model_dir: what was asked for, of which run.
         source: its labels count the classes that may be answered.
         num_classes: of the network.
         class_names: of the network, or None if unknown.
         answers: class numbers of the network that may be answered, ascending; None: all.
     """
 
+    request: EvaluationRequest
+    config: ExperimentConfig
+    model_dir: str
     source: Source
     num_classes: int
     class_names: tuple[str, ...] | None
     answers: tuple[int, ...] | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the run's own data set."""
+        return self.request.eval_source is None
+
+    @property
+    def resolution(self) -> int:
+        """Side of the images in pixels."""
+        return self.request.eval_resolution or _resolution(self.config)
 
     @property
     def answer_names(self) -> tuple[str, ...] | None:
@@ -47,37 +61,94 @@ class Target:
             return self.class_names
         return tuple(self.class_names[number] for number in self.answers)
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Which are evaluated.
 
-def own_target(source: Source, request: EvaluationRequest) -> Target:
-    """The run's own data set.
+        Raises:
+            UsageError: one that was asked for by name is not there.
+        """
+        if self.request.split is not None:
+            for split in self.request.split:
+                self.source.size(split)
+            return self.request.split
+        own = self.is_own and not self.request.eval_variant
+        asked = ("minival", "test") if own else ("test",)
+        return tuple(split for split in asked if self.source.num_examples[split])
+
+    def result_name(self, split: str) -> str:
+        """The part of the file names for what was evaluated: "test", "imagenet-a", "test-300px".
+
+        An evaluation other than the run's own never takes the place of the run's own.
+        """
+        request, variant = self.request, self.request.eval_variant
+        if variant not in (None, "real"):
+            parts = [str(variant)]
+        elif self.is_own:
+            parts = [split]
+        else:
+            parts = [slug(self.source.name)] if request.whole else [slug(self.source.name), split]
+        if variant == "real":
+            parts.append("real")
+        if self.resolution != _resolution(self.config):
+            parts.append(f"{self.resolution}px")
+        return "-".join(parts + _other_crop(self.config, self.model_dir))
+
+    def described(self, split: str) -> dict[str, Any]:
+        """The same for JSON."""
+        return {
+            "split": "all" if self.request.whole else split,
+            "variant": self.request.eval_variant,
+            "source": self.source.name,
+            "resolution": self.resolution,
+            "eval_crop": self.config.data.eval_crop,
+        }
+
+    @cached_property
+    def real_labels(self) -> "RealLabels | None":
+        """If they were asked for; raises as `RealLabels`."""
+        path = self.request.real_labels
+        return RealLabels(path, self) if path else None
+
+
+def resolve(request: EvaluationRequest, config: ExperimentConfig, model_dir: str) -> Target:
+    """What is evaluated of the run in `model_dir`: its own data set or that of --eval_source.
 
     Raises:
-        UsageError: --class_names does not name its classes.
+        UsageError: there is no such data set or no run whose classes it could have, or their
+            classes do not fit.
     """
-    names = source.class_names
-    if request.class_names is not None:
-        names = variants.read_names(request.class_names, source.num_classes)
-    return Target(source, source.num_classes, names)
-
-
-def other_target(
-    request: EvaluationRequest, config: ExperimentConfig, model_dir: str, image_size: int
-) -> Target:
-    """The data set of --eval_source in the class numbers of the run in `model_dir`.
-
-    Raises:
-        UsageError: there is no run, no such data set, or their classes do not fit.
-    """
-    num_classes, names = run_classes(model_dir, config.data)
+    resolution = request.eval_resolution or _resolution(config)
+    if request.eval_source is None:
+        source = configured_source(config.data, resolution)
+        num_classes, names = source.num_classes, source.class_names
+    else:
+        num_classes, names = run_classes(model_dir, config.data)
     if request.class_names is not None:
         names = variants.read_names(request.class_names, num_classes)
-    data = config.data
+    if request.eval_source is None:
+        return Target(request, config, model_dir, source, num_classes, names)
+    source = _other_source(request, config, resolution)
+    if request.eval_variant in SUBSETS:
+        table = variants.subset_classes(source, str(request.eval_variant), names)
+        answers = np.unique(table)
+        answer_names = tuple(names[number] for number in answers) if names else None
+        places = np.searchsorted(answers, table)
+        source = relabelled(source, places, len(answers), answer_names)
+        numbers = tuple(answers.tolist())
+        return Target(request, config, model_dir, source, num_classes, names, numbers)
+    match = variants.v2_classes if request.eval_variant == "imagenet-v2" else match_classes
+    source = relabelled(source, match(source, num_classes, names), num_classes, names)
+    return Target(request, config, model_dir, source, num_classes, names)
+
+
+def _other_source(request: EvaluationRequest, config: ExperimentConfig, image_size: int) -> Source:
     try:
-        source = load_source(
+        return load_source(
             str(request.eval_source),
             request.eval_data_dir,
-            minival_shards=data.minival_shards,
-            split_seed=data.split_seed,
+            minival_shards=config.data.minival_shards,
+            split_seed=config.data.split_seed,
             image_size=image_size,
             whole=request.whole,
         )
@@ -85,60 +156,17 @@ def other_target(
         raise UsageError(
             f"--eval_source={request.eval_source} (with --eval_data_dir for data_dir): {error}"
         ) from error
-    variant = request.eval_variant
-    if variant in SUBSETS:
-        table = variants.subset_classes(source, str(variant), names)
-        answers = np.unique(table)
-        answer_names = tuple(names[number] for number in answers) if names else None
-        places = np.searchsorted(answers, table)
-        source = relabelled(source, places, len(answers), answer_names)
-        return Target(source, num_classes, names, tuple(answers.tolist()))
-    if variant == "imagenet-v2":
-        table = variants.v2_classes(source, num_classes, names)
-    else:
-        table = match_classes(source, num_classes, names)
-    return Target(relabelled(source, table, num_classes, names), num_classes, names)
 
 
-def splits_of(request: EvaluationRequest, source: Source) -> tuple[str, ...]:
-    """Which splits are evaluated.
-
-    Raises:
-        UsageError: one that was asked for by name is not there.
-    """
-    if request.split is not None:
-        for split in request.split:
-            source.size(split)
-        return request.split
-    asked = ("test",) if request.eval_source or request.eval_variant else ("minival", "test")
-    return tuple(split for split in asked if source.num_examples[split])
-
-
-def result_name(
-    request: EvaluationRequest, config: ExperimentConfig, model_dir: str, split: str, source: Source
-) -> str:
-    """The part of the file names that says what was evaluated: "test", "imagenet-a", "test-300px".
-
-    An evaluation other than the run's own never takes the place of the run's own.
-    """
-    variant = request.eval_variant
-    if variant not in (None, "real"):
-        parts = [str(variant)]
-    elif request.eval_source is None:
-        parts = [split]
-    else:
-        parts = [slug(source.name)] if request.whole else [slug(source.name), split]
-    if variant == "real":
-        parts.append("real")
-    if request.eval_resolution not in (None, configured(**asdict(config.model)).resolution):
-        parts.append(f"{request.eval_resolution}px")
-    return "-".join(parts + _other_crop(config, model_dir))
+def _resolution(config: ExperimentConfig) -> int:
+    """Of the run."""
+    return configured(**asdict(config.model)).resolution
 
 
 def _other_crop(config: ExperimentConfig, model_dir: str) -> list[str]:
     """The crop of an evaluation, if it is not the one that the run was trained with."""
     path = os.path.join(model_dir, "config.json")
-    stored = read_json(path) if tf.io.gfile.exists(path) else {}
+    stored = read_json(path) if exists(path) else {}
     crop, fraction = config.data.eval_crop, config.data.crop_fraction
     theirs = stored.get("data.eval_crop", crop), stored.get("data.crop_fraction", fraction)
     if theirs == (crop, fraction) or (crop == theirs[0] != "fraction"):
@@ -167,7 +195,7 @@ class RealLabels:
         Raises:
             RunError: see `imagenet_variants.validation_numbers`.
         """
-        examples = self._source.examples(split, epoch=0, seed=0, shuffle=False)
+        examples = self._source.examples(split)
         (first,) = examples.take(1).as_numpy_iterator()
         variants.validation_numbers(self._source, split, np.array([first["index"]]))
 

@@ -13,75 +13,70 @@ from efficientnet_tf.evaluation.evaluator import (
     record_predictions,
 )
 from efficientnet_tf.evaluation.imagenet_variants import describe_real
-from efficientnet_tf.evaluation.request import EvaluationRequest
 from efficientnet_tf.evaluation.scores import summary
-from efficientnet_tf.evaluation.target import RealLabels, result_name
-from efficientnet_tf.experiment.assembly import Experiment
+from efficientnet_tf.experiment.run_data import RunData
+from efficientnet_tf.experiment.run_model import RunModel
 from efficientnet_tf.training.metrics import Metrics
+from efficientnet_tf.training.multi_worker import Workers
 
 
-def evaluate_split(
-    experiment: Experiment, evaluator: Evaluator, request: EvaluationRequest, split: str
-) -> None:
-    """Evaluates a split with the weights in place, and the raw ones if the configuration asks.
+class FinalEvaluation:
+    """Evaluates, and writes the results into the run's folder.
 
     Every worker takes part, for each sees a share of the images; the chief writes
     evaluation-<what>.json and predictions-<what>.npz and says so.
     """
-    config, source = experiment.config, experiment.source
-    real = RealLabels(request.real_labels, experiment.target) if request.real_labels else None
-    if real:
-        experiment.reading(split, lambda: real.check(split))
-    what = result_name(request, config, experiment.model_dir, split, source)
-    context = {
-        "split": "all" if request.whole else split,
-        "variant": request.eval_variant,
-        "source": source.name,
-        "resolution": experiment.network.resolution,
-        "eval_crop": config.data.eval_crop,
-    }
-    averaged = bool(experiment.state.average)
-    passes = [(averaged, "average" if averaged else "raw", "weights")]
-    if config.train.eval_raw_weights and averaged:
-        passes.append((False, "raw", "raw weights"))
-    for with_average, weights, called in passes:
-        answers = experiment.reading(
-            split, functools.partial(evaluator.answers, split, averaged=with_average)
-        )
-        if experiment.workers.is_chief:
-            more = {"real": real.accuracy(split, answers.outcomes)} if real else {}
-            _write_answers(experiment, what, weights, called, answers, {**context, **more})
 
+    def __init__(
+        self, evaluator: Evaluator, data: RunData, model: RunModel, workers: Workers
+    ) -> None:
+        self._evaluator = evaluator
+        self._data = data
+        self._model = model
+        self._workers = workers
 
-def _write_answers(
-    experiment: Experiment,
-    what: str,
-    weights: str,
-    called: str,
-    answers: Answers,
-    context: Mapping[str, Any],
-) -> None:
-    """Writes what a split was answered and says it in two or three lines."""
-    model_dir, names = experiment.model_dir, experiment.target.answer_names
-    scores = summary(answers.outcomes, names)
-    file = record_predictions(model_dir, what, weights, answers.predictions)
-    write_metrics(experiment, what, weights, called, answers.metrics, {**context, **scores})
-    kept = file or "not kept, there are too many"
-    experiment.say(f"  {describe_scores(scores, names)}  predictions: {kept}")
-    if "real" in context:
-        experiment.say(f"  {describe_real(context['real'])}")
+    def __call__(self, split: str, *, raw: bool) -> None:
+        """Evaluates a split of the target with the weights in place, and `raw` ones besides."""
+        target = self._data.target
+        real = target.real_labels
+        if real:
+            self._data.reading(split, lambda: real.check(split))
+        what, context = target.result_name(split), target.described(split)
+        passes = [(True, self._model.weights_name, "weights")]
+        if raw and self._model.state.average:
+            passes.append((False, "raw", "raw weights"))
+        for averaged, weights, called in passes:
+            answers = self._data.reading(
+                split, functools.partial(self._evaluator.answers, split, averaged=averaged)
+            )
+            if self._workers.is_chief:
+                more = {"real": real.accuracy(split, answers.outcomes)} if real else {}
+                self._write_answers(what, weights, called, answers, {**context, **more})
 
+    def metrics_alone(self, split: str) -> Metrics:
+        """The same without the answer to each example, for a split of the run's own."""
+        metrics = self._data.reading(split, lambda: self._evaluator(split, averaged=True))
+        if self._workers.is_chief:
+            self._write_metrics(split, self._model.weights_name, "weights", metrics, {})
+        return metrics
 
-def write_metrics(
-    experiment: Experiment,
-    what: str,
-    weights: str,
-    called: str,
-    metrics: Metrics,
-    more: Mapping[str, Any] | None = None,
-) -> None:
-    """The chief writes evaluation-<what>.json and says its first numbers."""
-    if experiment.workers.is_chief:
-        step = experiment.step
-        path = record(experiment.model_dir, what, weights, step, metrics, more)
-        experiment.say(f"{what}, {called} of step {step}: {describe(metrics)} -> {path}")
+    def _write_answers(
+        self, what: str, weights: str, called: str, answers: Answers, context: Mapping[str, Any]
+    ) -> None:
+        """Writes what a split was answered and says it in two or three lines."""
+        names = self._data.target.answer_names
+        scores = summary(answers.outcomes, names)
+        file = record_predictions(self._model.model_dir, what, weights, answers.predictions)
+        self._write_metrics(what, weights, called, answers.metrics, {**context, **scores})
+        kept = file or "not kept, there are too many"
+        self._workers.say(f"  {describe_scores(scores, names)}  predictions: {kept}")
+        if "real" in context:
+            self._workers.say(f"  {describe_real(context['real'])}")
+
+    def _write_metrics(
+        self, what: str, weights: str, called: str, metrics: Metrics, more: Mapping[str, Any]
+    ) -> None:
+        """Writes evaluation-<what>.json and says its first numbers."""
+        step = self._model.step
+        path = record(self._model.model_dir, what, weights, step, metrics, more)
+        self._workers.say(f"{what}, {called} of step {step}: {describe(metrics)} -> {path}")

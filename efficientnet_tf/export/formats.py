@@ -22,7 +22,7 @@ from efficientnet_tf.export import saved_model as export
 from efficientnet_tf.export.options import ExportOptions
 from efficientnet_tf.export.proof import BOUNDS, Bound, Proof, difference_from_files, prove
 from efficientnet_tf.models.layers import SqueezeExcitation
-from efficientnet_tf.storage.files import write_json
+from efficientnet_tf.storage.files import replacing, write_json
 
 CALIBRATION_IMAGES = 128
 
@@ -164,18 +164,15 @@ class _Writer:
     def file(self, name: str, metadata: dict[str, Any]) -> Proof:
         kind = name.removeprefix("tflite-")
         ending = "onnx" if name == "onnx" else f"{kind}.tflite"
-        path, unproved = f"{self.directory}.{ending}", f"{self.directory}.partial.{ending}"
+        path = f"{self.directory}.{ending}"
         bound = Bound(self.sample.tolerance) if name == "onnx" else self._bound(kind)
         try:
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            self._save(name, kind, unproved, metadata)
-            proof = self._prove(unproved, bound, path)
-            os.replace(unproved, path)
+            with replacing(path) as unproved:
+                self._save(name, kind, unproved, metadata)
+                proof = self._prove(unproved, bound, path)
         except OSError as error:
             raise RunError(f'"{path}" cannot be written: {error.strerror or error}') from error
-        finally:
-            if os.path.exists(unproved):
-                os.remove(unproved)
         write_json(f"{self.directory}.{kind}.json", proof.to_json())
         return proof
 

@@ -1,6 +1,6 @@
 """One import from end to end: open, recognise, build, merge, set the input, write, look at it.
 
-`scripts/import_weights.py` is this with flags.
+The word import-weights is this with flags.
 """
 
 from collections.abc import Mapping
@@ -24,6 +24,7 @@ from efficientnet_tf.importers.weights_file import WeightsInfo
 from efficientnet_tf.importers.weights_source import WeightsSource, checksum, merge_source
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.variants import VARIANTS, Variant, find_variant
+from efficientnet_tf.storage.files import check_writable
 
 TOP = 5
 
@@ -80,7 +81,7 @@ def convert(wanted: Import) -> Imported:
     """
     import keras
 
-    weights_file.check_output(wanted.output)
+    check_writable("--output", wanted.output)
     if not wanted.output.endswith(".safetensors"):
         raise UsageError(f'--output must end in .safetensors, received "{wanted.output}".')
     if wanted.new_head and wanted.classes is None:
@@ -171,13 +172,7 @@ def top_answers(model: Any, info: WeightsInfo, image: str) -> tuple[tuple[int, s
 
     from efficientnet_tf.data.images.preprocessing import Preprocessing
 
-    contract = info.contract
-    preprocessing = Preprocessing(
-        contract.resolution,
-        eval_crop=contract.eval_crop,
-        crop_fraction=contract.crop_fraction,
-        interpolation=contract.interpolation,
-    )
+    preprocessing = Preprocessing.of(info.contract.resolution, info.contract)
     if not tf.io.gfile.exists(image) or tf.io.gfile.isdir(image):
         raise UsageError(f'--image: there is no file "{image}".')
     try:

@@ -8,6 +8,7 @@ from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.importers import keras_applications, qubvel, tf1_checkpoint, timm, weights_file
 from efficientnet_tf.importers.keras_files import read_keras_file
 from efficientnet_tf.importers.weights_source import WeightsSource
+from efficientnet_tf.storage.paths import is_remote
 
 # The flag's value -> how to open it: (path, use_ema).
 FORMATS: dict[str, Callable[[str, bool], WeightsSource]] = {
@@ -50,7 +51,7 @@ def detect(path: str) -> str:
     Raises:
         UsageError: there is nothing, or nothing that is known; the message says what was found.
     """
-    if "://" in path or Path(f"{path.removesuffix('.index')}.index").is_file():
+    if is_remote(path) or Path(f"{path.removesuffix('.index')}.index").is_file():
         return "tf1"
     if Path(path).is_dir():
         return _detect_folder(Path(path))

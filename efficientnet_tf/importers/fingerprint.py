@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from efficientnet_tf.models.architecture import architecture_of, operations
+from efficientnet_tf.models.architecture import architecture_of
 from efficientnet_tf.models.variants import VARIANTS, Variant
 
 
 def kernel_shapes(variant: Variant) -> Counter[tuple[int, ...]]:
     """How often each shape of a convolution's kernel occurs in a variant, SE included."""
     shapes: Counter[tuple[int, ...]] = Counter()
-    for one in operations(architecture_of(variant), variant.classes):
+    for one in architecture_of(variant).operations(variant.classes):
         if one.name != "predictions":
             shapes[
                 (1, 1, *one.kernel_shape) if len(one.kernel_shape) == 2 else one.kernel_shape

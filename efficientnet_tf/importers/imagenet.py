@@ -40,8 +40,8 @@ def load(model: Any, name: str | None = None, *, new_head: bool = False) -> Rece
     if name not in _PUBLISHED:
         raise UsageError(
             f'weights="imagenet": nothing is published for {name} in Keras\' place, only for '
-            "efficientnet-b0 to -b7. Import the official checkpoint: python "
-            f"scripts/import_weights.py --model={name} --from=FOLDER --output=OUT.safetensors, "
+            "efficientnet-b0 to -b7. Import the official checkpoint: "
+            f"python main.py import-weights --model={name} --from=FOLDER --output=OUT.safetensors, "
             'then give weights="OUT.safetensors".'
         )
     heads = [each for each in model.weights if each.path.startswith(HEAD)]
@@ -89,6 +89,6 @@ def _fetched(name: str, include_top: bool) -> Any:
         raise RunError(
             f'weights="imagenet": Keras could not fetch {file}: {str(error)[:300]}. With a network '
             "the same call works. Without one, copy the file from a machine that has it to "
-            f"~/.keras/models/{file}, or import weights you have: python scripts/import_weights.py "
+            f"~/.keras/models/{file}, or import weights you have: python main.py import-weights "
             f'--model={name} --from=FILE --output=OUT.safetensors, then weights="OUT.safetensors".'
         ) from error

@@ -211,7 +211,7 @@ def _contract(variant: Variant, path: str) -> InputContract:
 def load_weights(model: Any, checkpoint_path: str, use_ema: bool = True) -> Receipt:
     """Loads an official TF1 checkpoint into a model, all of it or nothing.
 
-    The input normalisation of the model stays as it is; scripts/import_weights.py sets it.
+    The input normalisation of the model stays as it is; `importers.convert` sets it.
 
     Args:
         model: made by `create_model` with the same name, coefficients and classes.

@@ -33,9 +33,9 @@ from efficientnet_tf.errors import UsageError
 from efficientnet_tf.importers.input_contract import InputContract, apply_contract, from_dict
 from efficientnet_tf.importers.merge import Receipt, merge
 from efficientnet_tf.importers.weights_source import HEAD
+from efficientnet_tf.storage.files import check_writable, replacing
 
 FORMAT, FORMAT_VERSION = "efficientnet_tf weights", 1
-_TEMPORARY = ".tmp"
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,6 @@ class WeightsInfo:
     efficientnet_tf: str = __version__
 
 
-def check_output(path: str) -> None:
-    """Raises a UsageError if a file cannot be written there; leaves nothing behind."""
-    temporary = path + _TEMPORARY
-    if Path(path).is_dir():
-        raise UsageError(f'--output: "{path}" is a folder; give the name of a file.')
-    try:
-        with open(temporary, "ab"):
-            pass
-        os.remove(temporary)
-    except OSError as error:
-        raise UsageError(f'--output: "{path}" cannot be written: {error.strerror}.') from error
-
-
 def save(path: str, arrays: Mapping[str, np.ndarray], info: WeightsInfo) -> None:
     """Writes a file; one that was there is replaced.
 
@@ -75,7 +62,7 @@ def save(path: str, arrays: Mapping[str, np.ndarray], info: WeightsInfo) -> None
     """
     import safetensors.numpy
 
-    check_output(path)
+    check_writable("--output", path)
     stored = {name: np.ascontiguousarray(arrays[name], np.float32) for name in sorted(arrays)}
     metadata = {
         "format": FORMAT,
@@ -93,15 +80,13 @@ def save(path: str, arrays: Mapping[str, np.ndarray], info: WeightsInfo) -> None
     }
     if info.class_names is not None:
         metadata["class_names"] = json.dumps(list(info.class_names))
-    temporary = path + _TEMPORARY
     try:
-        with open(temporary, "wb"):
-            mode = os.stat(temporary).st_mode  # as the user's umask has it; safetensors' is 0600
-        safetensors.numpy.save_file(stored, temporary, metadata)
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            with open(temporary, "wb"):
+                mode = os.stat(temporary).st_mode  # as the user's umask has it, not 0600
+            safetensors.numpy.save_file(stored, temporary, metadata)
+            os.chmod(temporary, mode)
     except (OSError, safetensors.SafetensorError) as error:
-        Path(temporary).unlink(missing_ok=True)
         raise UsageError(f'--output: "{path}" cannot be written: {error}.') from error
 
 
@@ -125,7 +110,7 @@ def _opened(path: str) -> tuple[Any, dict[str, str]]:
     except (safetensors.SafetensorError, OSError) as error:
         raise UsageError(
             f'weights: "{path}" is no safetensors file, or damaged: {error}. Copy it again, or '
-            "make it with scripts/import_weights.py."
+            "make it with `python main.py import-weights`."
         ) from error
 
 
@@ -141,8 +126,8 @@ def _checked(path: str) -> tuple[Any, dict[str, str]]:
     file, metadata = _opened(path)
     if metadata.get("format") != FORMAT:
         raise UsageError(
-            f'weights: "{path}" was not written by efficientnet_tf. Import it first: python '
-            f"scripts/import_weights.py --from={path} --output=OUT.safetensors."
+            f'weights: "{path}" was not written by efficientnet_tf. Import it first: '
+            f"python main.py import-weights --from={path} --output=OUT.safetensors."
         )
     version = metadata.get("format_version", "")
     if not version.isdigit() or int(version) > FORMAT_VERSION:

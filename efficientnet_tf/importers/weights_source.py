@@ -17,6 +17,7 @@ from efficientnet_tf.errors import UsageError, first_line
 from efficientnet_tf.importers.input_contract import InputContract
 from efficientnet_tf.importers.merge import Receipt, merge
 from efficientnet_tf.models.variants import Variant
+from efficientnet_tf.storage.files import opened
 
 HEAD = "predictions/"  # how paths of our classifier start
 _CHUNK = 2**22  # bytes
@@ -84,18 +85,10 @@ def checksum(files: Sequence[str]) -> str:
     """sha256 over the contents of files, in the order given."""
     digest = hashlib.sha256()
     for file in files:
-        with _opened(file) as stream:
+        with opened(file) as stream:
             while chunk := stream.read(_CHUNK):
                 digest.update(chunk)
     return digest.hexdigest()
-
-
-def _opened(file: str) -> Any:
-    if "://" not in file:
-        return open(file, "rb")
-    import tensorflow as tf
-
-    return tf.io.gfile.GFile(file, "rb")
 
 
 def check_file(path: str) -> str:

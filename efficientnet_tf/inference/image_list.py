@@ -8,12 +8,11 @@ import glob
 import os
 from collections.abc import Iterable, Sequence
 
+from efficientnet_tf.data.images.names import EXTENSIONS, is_image
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.storage.paths import is_remote
 
-# Endings, in any case, of what is taken from folders and by patterns: what `data.decoding` reads.
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 STANDARD_INPUT = "-"
-_REMOTE = "://"
 _PATTERN = "*?["
 
 
@@ -48,7 +47,7 @@ def _listed(lines: Iterable[str]) -> list[str]:
 
 
 def _of(argument: str) -> list[str]:
-    if _REMOTE in argument:
+    if is_remote(argument):
         return [argument]
     path = os.path.expanduser(argument)
     if os.path.isfile(path):  # before patterns: a name may hold a bracket
@@ -78,11 +77,6 @@ def _matching(pattern: str) -> list[str]:
         others = f", only {len(found)} other files or folders" if found else ""
         raise UsageError(f'no images match "{pattern}" (looked for {_endings()}){others}.')
     return paths
-
-
-def is_image(name: str) -> bool:
-    """Whether a file's name ends as an image's does."""
-    return os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
 def _endings() -> str:

@@ -18,6 +18,7 @@ from efficientnet_tf.data.diagnose import fault
 from efficientnet_tf.errors import RunError, UsageError, first_line
 from efficientnet_tf.inference.prediction_table import Outcome, Prediction, Unusable
 from efficientnet_tf.runs.trained_model import TrainedModel
+from efficientnet_tf.storage.files import opened
 
 BATCH_SIZE = 32
 TOP = 5
@@ -243,13 +244,7 @@ def _any_number(answer: Answer, takes: Mapping[str, Any]) -> Answer:
 
 def _read(path: str) -> bytes | Unusable:
     try:
-        if "://" in path:
-            with tf.io.gfile.GFile(path, "rb") as file:
-                return file.read()
-        # Not TensorFlow's, which takes no name that is not UTF-8.
-        with open(path, "rb") as local:
-            return local.read()
-    except tf.errors.OpError as error:
-        return Unusable(path, plain_message(error))
+        with opened(path) as file:
+            return file.read()
     except OSError as error:
         return Unusable(path, f"The file cannot be read: {error.strerror}.")

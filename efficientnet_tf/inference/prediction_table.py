@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.storage.files import check_writable, write_bytes
 
-_TEMPORARY = ".tmp"
 _DIGITS = 7  # significant, of float32
 
 
@@ -149,24 +149,7 @@ def check_table_path(path: str) -> None:
             "--output: Parquet needs the package pyarrow, which is not installed. "
             '`pip install "efficientnet_tf[parquet]"` or `pip install pyarrow`, or write .csv.'
         )
-    check_writable("--output", path)
-
-
-def check_writable(flag: str, path: str) -> None:
-    """Makes the folder of a file to come and tries whether files can be made there.
-
-    Raises:
-        UsageError: no.
-    """
-    try:
-        if os.path.isdir(path):
-            raise IsADirectoryError(0, "it is a folder; give the name of a file")
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with open(path + _TEMPORARY, "ab"):
-            pass
-        os.remove(path + _TEMPORARY)
-    except OSError as error:
-        raise UsageError(f'{flag}: "{path}" cannot be written: {error.strerror}.') from error
+    check_writable("--output", path, make_folder=True)
 
 
 def write_table(path: str, outcomes: Sequence[Outcome]) -> None:
@@ -185,8 +168,6 @@ def write_file(path: str, content: bytes) -> None:
         RunError: that failed.
     """
     try:
-        with open(path + _TEMPORARY, "wb") as file:
-            file.write(content)
-        os.replace(path + _TEMPORARY, path)
+        write_bytes(path, content)
     except OSError as error:
         raise RunError(f'"{path}" could not be written: {error.strerror}.') from error

@@ -13,6 +13,7 @@ from pathlib import Path
 from efficientnet_tf.machine.findings import Finding, bad, ok, warn
 
 ROOT = Path("/")
+_ACCELERATOR = "TPU_ACCELERATOR_TYPE"  # such as "v6e-8"
 _GOOGLE = "0x1ae0"
 _KINDS = {  # PCI device ids
     "0x0027": "v2 or v3",
@@ -52,6 +53,21 @@ def device_nodes(root: Path = ROOT) -> list[Path]:
 
 def has_chips(root: Path = ROOT) -> bool:
     return bool(on_pci_bus(root) or device_nodes(root))
+
+
+def generation(accelerator: str) -> str:
+    """The chip of a slice that is named as Google Cloud names it: "v5e" for "v5litepod-8"."""
+    name = accelerator.partition("-")[0]
+    return "v5e" if name == "v5litepod" else name
+
+
+def kind(environment: Mapping[str, str] = os.environ, root: Path = ROOT) -> str:
+    """The kind of this machine's TPU chips, such as "v5e"; "" if nothing says it.
+
+    The PCI bus is asked first. A container may not show it; on a TPU VM the environment tells, too.
+    """
+    kinds = set(on_pci_bus(root))
+    return kinds.pop() if len(kinds) == 1 else generation(environment.get(_ACCELERATOR, ""))
 
 
 def spare_metadata_lookups(

@@ -4,7 +4,7 @@ from efficientnet_tf.machine import chips, packages
 from efficientnet_tf.machine.findings import Finding, advice, is_bad, line, warn
 
 _CPU = "Without --tpu the same command runs on the GPU or CPU of this machine."
-_DOCTOR = "`python scripts/doctor.py --tpu={tpu}` checks the rest."
+_DOCTOR = "`python main.py doctor --tpu={tpu}` checks the rest."
 _ADDRESS = "Its port must be open to this machine; on the TPU VM itself use --tpu=local."
 _NAME = (
     "gcloud compute tpus tpu-vm list --zone=ZONE: the name must be there, its state READY.",

@@ -21,8 +21,8 @@ import keras
 from keras import ops
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.models import initializers  # no names: it may be half imported (__init__.py)
 from efficientnet_tf.models.engine import current_engine, training_kernels
-from efficientnet_tf.models.initializers import FanOutNormal
 
 _PACKAGE = "efficientnet_tf"
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
@@ -190,15 +190,26 @@ class SqueezeExcitation(keras.layers.Layer):
         filters: of the squeezed vector. In this family it is counted from the *input* filters of
             the block, not from the expanded ones.
         activation: between the two convolutions: "swish", "relu6" or "relu".
+        reduce_initializer, expand_initializer: of the two kernels; None for `FanOutNormal`. They
+            are not stored with the layer, whose weights are.
     """
 
-    def __init__(self, filters: int, activation: str = "swish", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        filters: int,
+        activation: str = "swish",
+        *,
+        reduce_initializer: keras.initializers.Initializer | None = None,
+        expand_initializer: keras.initializers.Initializer | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.activation = _check_activation(activation)
-        # A builder may put in ones that are being drawn already.
-        self.reduce_initializer = FanOutNormal()
-        self.expand_initializer = FanOutNormal()
+        # Made in any case: each takes a seed, and what a seed gives to the layers behind stays.
+        plain = (initializers.FanOutNormal(), initializers.FanOutNormal())
+        self.reduce_initializer = reduce_initializer or plain[0]
+        self.expand_initializer = expand_initializer or plain[1]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         channels = input_shape[-1]

@@ -13,6 +13,7 @@ from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.operations import Operation
 
 Padding = str | int  # "same", or so many zeros on each side
+Strides = int | tuple[int, int]  # of rows and columns
 
 
 class Maker(ABC):
@@ -24,7 +25,7 @@ class Maker(ABC):
         x: Any,
         filters: int,
         kernel_size: int,
-        strides: int = 1,
+        strides: Strides = 1,
         *,
         name: str,
         padding: Padding = "same",
@@ -34,7 +35,7 @@ class Maker(ABC):
         """A convolution with a square kernel, without activation; `norm` is to follow."""
 
     @abstractmethod
-    def depthwise(self, x: Any, kernel_size: int, strides: int = 1, *, name: str) -> Any:
+    def depthwise(self, x: Any, kernel_size: int, strides: Strides = 1, *, name: str) -> Any:
         """A depthwise convolution with SAME padding, without activation; `norm` is to follow."""
 
     @abstractmethod
@@ -50,6 +51,14 @@ class Maker(ABC):
     @abstractmethod
     def squeeze_excite(self, x: Any, filters: int, *, name: str, activation: str = "swish") -> Any:
         """Squeeze-and-excitation with so many squeezed filters."""
+
+    @abstractmethod
+    def stochastic_depth(self, x: Any, survival_prob: float, *, name: str) -> Any:
+        """A residual branch, which single examples of a training batch go without."""
+
+    @abstractmethod
+    def identity(self, x: Any, *, name: str) -> Any:
+        """The map itself, to be found by this name in the Keras model."""
 
     @abstractmethod
     def max_pool(
@@ -69,29 +78,32 @@ class Maker(ABC):
         return self.shape(x)[2]
 
 
-def output_side(side: int, kernel_size: int, strides: int, padding: Padding, name: str) -> int:
-    """Positions along one side of the output of a window.
-
-    Raises:
-        UsageError: the padded map is smaller than the window.
-    """
-    if padding == "same":
-        return math.ceil(side / strides)
-    padded = side + 2 * int(padding)
-    if padded < kernel_size:
-        raise UsageError(
-            f"layer {name}: a map of {side} pixels is smaller than the {kernel_size}x{kernel_size} "
-            "window. Give a larger resolution or fewer strides."
-        )
-    return (padded - kernel_size) // strides + 1
-
-
 @dataclass(frozen=True)
 class TallyMap:
     """A map that is not there: (height, width, channels), and which operation made it, if one."""
 
     shape: tuple[int, int, int]
     operation: int | None = None
+
+
+def _output_sides(
+    x: TallyMap, size: int, strides: Strides, padding: Padding, name: str
+) -> tuple[int, int]:
+    """Positions of a window along height and width.
+
+    Raises:
+        UsageError: the padded map is smaller than the window.
+    """
+    rows, columns = (strides, strides) if isinstance(strides, int) else strides
+    height, width, _ = x.shape
+    if isinstance(padding, str):
+        return math.ceil(height / rows), math.ceil(width / columns)
+    if min(height, width) + 2 * padding < size:
+        raise UsageError(
+            f"layer {name}: a map of {min(height, width)} pixels is smaller than the {size}x{size} "
+            "window. Give a larger resolution or fewer strides."
+        )
+    return (height + 2 * padding - size) // rows + 1, (width + 2 * padding - size) // columns + 1
 
 
 class Tally(Maker):
@@ -109,26 +121,26 @@ class Tally(Maker):
         x: Any,
         filters: int,
         kernel_size: int,
-        strides: int = 1,
+        strides: Strides = 1,
         *,
         name: str,
         padding: Padding = "same",
         use_bias: bool = False,
         groups: int = 1,
     ) -> Any:
-        height, width, channels = x.shape
+        channels = x.shape[2]
         if channels % groups or filters % groups:
             raise UsageError(
                 f"layer {name}: groups={groups} must divide its {channels} input channels and its "
                 f"{filters} filters."
             )
-        sides = [output_side(side, kernel_size, strides, padding, name) for side in (height, width)]
+        sides = _output_sides(x, kernel_size, strides, padding, name)
         kernel = (kernel_size, kernel_size, channels // groups, filters)
         return self._note(Operation(name, "conv", kernel, (*sides, filters), use_bias, False))
 
-    def depthwise(self, x: Any, kernel_size: int, strides: int = 1, *, name: str) -> Any:
-        height, width, channels = x.shape
-        shape = (*(math.ceil(side / strides) for side in (height, width)), channels)
+    def depthwise(self, x: Any, kernel_size: int, strides: Strides = 1, *, name: str) -> Any:
+        channels = x.shape[2]
+        shape = (*_output_sides(x, kernel_size, strides, "same", name), channels)
         kernel = (kernel_size, kernel_size, channels, 1)
         return self._note(Operation(name, "depthwise", kernel, shape, False, False))
 
@@ -158,12 +170,16 @@ class Tally(Maker):
             self.operations.append(operation)
         return TallyMap(x.shape)
 
+    def stochastic_depth(self, x: Any, survival_prob: float, *, name: str) -> Any:
+        return TallyMap(x.shape)
+
+    def identity(self, x: Any, *, name: str) -> Any:
+        return TallyMap(x.shape)
+
     def max_pool(
         self, x: Any, size: int, strides: int, *, name: str, padding: Padding = "same"
     ) -> Any:
-        height, width, channels = x.shape
-        sides = [output_side(side, size, strides, padding, name) for side in (height, width)]
-        return TallyMap((*sides, channels))
+        return TallyMap((*_output_sides(x, size, strides, padding, name), x.shape[2]))
 
     def add(self, x: Any, y: Any, *, name: str) -> Any:
         if x.shape != y.shape:

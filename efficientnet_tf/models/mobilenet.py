@@ -8,6 +8,7 @@ is a dense layer (there a 1x1 convolution of the same numbers), batch-norm momen
 from typing import Any
 
 from efficientnet_tf.models.maker import Maker
+from efficientnet_tf.models.mbconv import Block, mbconv
 from efficientnet_tf.models.staged import Operator, Stage, StagedNetwork
 
 
@@ -30,20 +31,21 @@ def separable(make: Maker, x: Any, filters: int, strides: int, name: str) -> Any
 
 
 def inverted_residual(expand_ratio: int) -> Operator:
-    """V2's block: widen, depthwise 3x3, narrow without activation; a residual where it fits."""
+    """V2's block: an MBConv of 3x3 without squeeze-and-excitation."""
 
-    def block(make: Maker, inputs: Any, filters: int, strides: int, name: str) -> Any:
-        x, channels = inputs, make.channels(inputs)
-        if expand_ratio > 1:
-            x = make.conv(x, expand_ratio * channels, 1, name=f"{name}_expand_conv")
-            x = make.norm(x, "relu6", name=f"{name}_expand_bn")
-        x = make.depthwise(x, 3, strides, name=f"{name}_dwconv")
-        x = make.norm(x, "relu6", name=f"{name}_bn")
-        x = make.conv(x, filters, 1, name=f"{name}_project_conv")
-        x = make.norm(x, name=f"{name}_project_bn")
-        if strides == 1 and channels == filters:
-            x = make.add(inputs, x, name=f"{name}_add")
-        return x
+    def block(make: Maker, x: Any, filters: int, strides: int, name: str) -> Any:
+        channels = make.channels(x)
+        numbers = Block(
+            name=name,
+            kernel_size=3,
+            strides=(strides, strides),
+            input_filters=channels,
+            expanded_filters=expand_ratio * channels,
+            output_filters=filters,
+            expands=expand_ratio > 1,
+            has_residual=strides == 1 and channels == filters,
+        )
+        return mbconv(make, x, numbers, "relu6")
 
     return block
 

@@ -1,23 +1,73 @@
-"""What scaling did to a network, for people: the table of scripts/scale.py, and B1-B7 explained."""
+"""The word scale: scaling as people ask for it, a table of what it did, and B1-B7 explained."""
 
-from collections.abc import Sequence
-
+from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.compound import (
+    TARGETS,
     Coefficients,
     Factors,
     Scaled,
     compound,
     nearest_phi,
     scale,
+    solve,
 )
 from efficientnet_tf.models.networks import find_network
 from efficientnet_tf.models.operations import Counts
-from efficientnet_tf.models.staged import Network
+from efficientnet_tf.models.staged import Network, ScalableNetwork
 from efficientnet_tf.models.variants import VARIANTS, Variant
+from efficientnet_tf.terminal.table import aligned
 
-BASELINE = "efficientnet-b0"
+_BASELINE = "efficientnet-b0"
 _PUBLISHED = tuple(f"efficientnet-b{number}" for number in range(1, 8))
 _HEADER = ("", "baseline", "formula", "built", "ratio")
+
+
+def scaled_by(
+    baseline: ScalableNetwork,
+    way: str,
+    value: float,
+    coefficients: Coefficients,
+    dimension: str | None = None,
+    classes: int | None = None,
+) -> Scaled:
+    """The baseline scaled by a phi, a factor or a budget.
+
+    Args:
+        way: what `value` is: "phi", "factor" (of `dimension`), or one of TARGETS.
+        dimension: to scale it alone; needed by a factor, not taken by phi.
+
+    Raises:
+        UsageError: as `scale`, `compound` and `solve`, and if the dimension does not fit.
+    """
+    if way in TARGETS:
+        return solve(baseline, way, value, coefficients, dimension=dimension, classes=classes)
+    if way == "phi":
+        if dimension is not None:
+            raise UsageError("--dimension goes with --factor or a target; --phi scales all three.")
+        return scale(baseline, compound(value, coefficients), classes, value)
+    if dimension is None:
+        raise UsageError("--factor needs --dimension=depth, width or resolution, received none.")
+    return scale(baseline, Factors(**{dimension: value}), classes)
+
+
+def comparison_lines(
+    network: ScalableNetwork, scaled: Scaled, coefficients: Coefficients, classes: int
+) -> list[str]:
+    """What scaling did to `network`; for EfficientNets the published neighbour, too."""
+    factors = scaled.factors
+    phi = "" if scaled.phi is None else f", phi {scaled.phi:.4g}"
+    baseline = scale(network, Factors(), classes)
+    lines = [
+        f"{network.name}{phi}: depth x {factors.depth:.4g}, width x {factors.width:.4g}, "
+        f"resolution x {factors.resolution:.4g}, {classes} classes",
+        *scale_lines(baseline, scaled, classes),
+    ]
+    if network.name == _BASELINE and scaled.phi is not None and scaled.phi > 0:
+        variant = nearest_published(scaled.phi, coefficients)
+        published = scale(network, factors_of(variant), classes)
+        lines += ["", f"The nearest published one, {variant.name}, hand-rounded:"]
+        lines += scale_lines(baseline, published, classes)
+    return lines
 
 
 def scale_lines(baseline: Scaled, scaled: Scaled, classes: int) -> list[str]:
@@ -35,7 +85,7 @@ def scale_lines(baseline: Scaled, scaled: Scaled, classes: int) -> list[str]:
         _row("resolution, pixels", one.resolution, factors.resolution, other.resolution, ".1f"),
         *_cost_rows(baseline.counts, scaled),
     ]
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def _row(name: str, before: int, factor: float, after: int, digits: str) -> tuple[str, ...]:
@@ -82,20 +132,18 @@ def _widest(network: Network, classes: int) -> int:
     return maps[-1].filters
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+def save(network: Network, classes: int, path: str) -> None:
+    """Writes the untrained model to a .keras file and says how to read it; raises UsageError."""
+    try:
+        network.build(classes=classes).save(path)
+    except OSError as error:
+        raise UsageError(f"--save_model: {path} cannot be written: {error}.") from error
+    print(f"saved: {path} (before keras.saving.load_model: import efficientnet_tf)")
 
 
 def factors_of(variant: Variant) -> Factors:
     """By what a published variant of B0 is deeper, wider and finer than B0."""
-    base = VARIANTS[BASELINE]
+    base = VARIANTS[_BASELINE]
     return Factors(
         variant.depth_coefficient / base.depth_coefficient,
         variant.width_coefficient / base.width_coefficient,
@@ -117,7 +165,7 @@ def published_lines(coefficients: Coefficients) -> list[str]:
         ("", "phi", "depth", "width", "resolution", "blocks", "params, M", "multiply-adds, M")
     ]
     reasons = []
-    baseline = find_network(BASELINE)
+    baseline = find_network(_BASELINE)
     for name in _PUBLISHED:
         variant = VARIANTS[name]
         own = factors_of(variant)
@@ -128,7 +176,7 @@ def published_lines(coefficients: Coefficients) -> list[str]:
         rows.append(_published_row(f"{name} published", f"{phi:g}", published))
         rows.append(_published_row("  by formula", f"{phi:g}", formula))
         reasons.append(_reason(name, published, formula))
-    return [*_aligned(rows), "", *reasons]
+    return [*aligned(rows), "", *reasons]
 
 
 def _published_row(name: str, phi: str, scaled: Scaled) -> tuple[str, ...]:

@@ -2,22 +2,28 @@
 
 The contract of what can be scaled is `ScalableNetwork`; `scaled` gives a `Network`, which counts
 itself without Keras and builds itself with it. `StagedNetwork` fulfils it for any network that is
-said as stages of an operator; `family.py` does for networks of block strings.
+said as stages of an operator; `architecture.Variant` does for networks of block strings.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.models.architecture import block_name
 from efficientnet_tf.models.maker import Maker, Tally, TallyMap
 from efficientnet_tf.models.operations import Operation
-from efficientnet_tf.models.scaling import check_coefficient, round_filters, round_repeats
-from efficientnet_tf.models.variants import IMAGENET_MEAN, IMAGENET_STD
+from efficientnet_tf.models.scaling import (
+    block_name,
+    check_coefficient,
+    check_resolution,
+    check_strides,
+    round_filters,
+    round_repeats,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -25,6 +31,9 @@ if TYPE_CHECKING:
 # From the maker, a map, filters, strides and a name to a map.
 Operator = Callable[[Maker, Any, int, int, str], Any]
 WIDTHS = ("scaled", "widened", "fixed")
+# Per channel, red, green, blue, on the scale 0..255.
+IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 
 @runtime_checkable
@@ -86,6 +95,46 @@ class ScalableNetwork(Protocol):
         Raises:
             UsageError: a coefficient is out of range, or the resolution too small for the strides.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledNetwork(ABC):
+    """A network with its final numbers, said once as operators; fulfils `Network`.
+
+    Attributes:
+        name: of the baseline.
+        resolution: of the square input in pixels.
+        dropout_rate: before the classifier.
+        mean, std: of the input normalisation, on 0..255.
+    """
+
+    name: str
+    resolution: int
+    dropout_rate: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @property
+    @abstractmethod
+    def num_blocks(self) -> int:
+        """See `Network`."""
+
+    @abstractmethod
+    def features(self, make: Maker, x: Any) -> Any:
+        """Everything before the pooling, made by `make` from the normalised image x."""
+
+    def operations(self, classes: int) -> Sequence[Operation]:
+        """See `Network`."""
+        tally = Tally()
+        x = self.features(tally, TallyMap((self.resolution, self.resolution, 3)))
+        tally.dense(tally.channels(x), classes, name="predictions")
+        return tally.operations
+
+    def build(self, **arguments: Any) -> keras.Model:
+        """See `Network`."""
+        from efficientnet_tf.models import keras_maker
+
+        return keras_maker.build(self, **arguments)
 
 
 @dataclass(frozen=True)
@@ -181,74 +230,34 @@ class StagedNetwork:
             layers = round_repeats(stage.layers, depth) if stage.deepens else stage.layers
             stages.append((stage.operator, layers, filters, stage.strides))
         check_strides(side, math.prod(stage.strides for stage in self.stages), self.name)
-        return ScaledStages(self, side, tuple(stages))
+        return ScaledStages(
+            name=self.name,
+            resolution=side,
+            dropout_rate=self.dropout_rate,
+            mean=self.mean,
+            std=self.std,
+            stages=tuple(stages),
+        )
 
 
-@dataclass(frozen=True)
-class ScaledStages:
-    """A `StagedNetwork` with its final numbers; fulfils `Network`.
+@dataclass(frozen=True, kw_only=True)
+class ScaledStages(ScaledNetwork):
+    """A `StagedNetwork` with its final numbers.
 
     Attributes:
-        baseline: what it was scaled from.
         stages: (operator, layers, filters, strides) of each.
     """
 
-    baseline: StagedNetwork
-    resolution: int
     stages: tuple[tuple[Operator, int, int, int], ...]
-
-    @property
-    def name(self) -> str:
-        return self.baseline.name
 
     @property
     def num_blocks(self) -> int:
         return sum(layers for _, layers, _, _ in self.stages)
 
     def features(self, make: Maker, x: Any) -> Any:
-        """Everything before the pooling, made by `make` from the image x."""
+        """See `ScaledNetwork`."""
         for position, (operator, layers, filters, strides) in enumerate(self.stages, start=1):
             for repeat in range(layers):
                 name = block_name(position, repeat)
                 x = operator(make, x, filters, 1 if repeat else strides, name)
         return x
-
-    def operations(self, classes: int) -> Sequence[Operation]:
-        """See `Network`."""
-        tally = Tally()
-        x = self.features(tally, TallyMap((self.resolution, self.resolution, 3)))
-        tally.dense(tally.channels(x), classes, name="predictions")
-        return tally.operations
-
-    def build(self, *, name: str | None = None, **arguments: Any) -> keras.Model:
-        """See `Network`."""
-        from efficientnet_tf.models import keras_maker
-
-        return keras_maker.build(
-            self.features,
-            self.operations(1),
-            resolution=self.resolution,
-            mean=self.baseline.mean,
-            std=self.baseline.std,
-            dropout_rate=self.baseline.dropout_rate,
-            name=name or self.name,
-            **arguments,
-        )
-
-
-def check_strides(resolution: int, strides: int, name: str) -> None:
-    """Raises a UsageError if the last map would be smaller than one pixel."""
-    if resolution < strides:
-        raise UsageError(
-            f"resolution {resolution} is too small for {name}: its strides make one pixel of "
-            f"{strides}x{strides}. Give at least {strides}, or a larger phi."
-        )
-
-
-def check_resolution(value: Any, argument: str) -> int:
-    """Returns a whole number of pixels, at least 1, or raises a UsageError naming `argument`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(
-            f"{argument} must be a whole number of pixels, at least 1, received {value!r}."
-        )
-    return value

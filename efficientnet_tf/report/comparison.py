@@ -8,6 +8,7 @@ from efficientnet_tf.errors import UsageError
 from efficientnet_tf.report import page
 from efficientnet_tf.report.charts import LINES, Curve
 from efficientnet_tf.report.run_files import RunFiles, read_run
+from efficientnet_tf.terminal.table import aligned
 
 NOTHING = "–"
 Row = tuple[str, list[str]]  # what, and its value in each run
@@ -20,7 +21,7 @@ def read_runs(model_dirs: Sequence[str]) -> dict[str, RunFiles]:
         UsageError: fewer than two, one twice, or a folder that is no run.
     """
     if len(model_dirs) < 2:
-        raise UsageError("give at least two runs to compare: compare.py RUN RUN ...")
+        raise UsageError("give at least two runs to compare: main.py compare RUN RUN ...")
     if len(model_dirs) > len(LINES):
         raise UsageError(
             f"at most {len(LINES)} runs can be told apart side by side, received {len(model_dirs)}."
@@ -74,12 +75,7 @@ def text(runs: dict[str, RunFiles]) -> str:
     rows = [("", list(runs)), *outcomes(list(runs.values()))]
     if differences:
         rows += [("", [""] * len(runs)), *differences]
-    widths = [max(len(row[0]) for row in rows)]
-    widths += [max(len(values[i]) for _, values in rows) for i in range(len(runs))]
-    lines = []
-    for label, values in rows:
-        cells = [value.rjust(width) for value, width in zip(values, widths[1:], strict=True)]
-        lines.append("  ".join([label.ljust(widths[0]), *cells]).rstrip())
+    lines = aligned((label, *values) for label, values in rows)
     if not differences:
         lines += ["", "The configurations are the same."]
     return "\n".join(lines)

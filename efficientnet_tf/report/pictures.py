@@ -17,12 +17,12 @@ from efficientnet_tf.data.augment.augmentation import parse_augment
 from efficientnet_tf.data.broken import BadExamples
 from efficientnet_tf.data.images.preprocessing import Preprocessing
 from efficientnet_tf.data.pipeline import train_dataset
-from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.data.sources.source import Pass, Source
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.inference.cam import ActivationMapper
 from efficientnet_tf.inference.cam_figure import overlay
 from efficientnet_tf.runs.predictions import Predictions
-from efficientnet_tf.runs.trained_model import TrainedModel
+from efficientnet_tf.runs.trained_model import TrainedModel, stored_data_config
 
 SIDE = 160  # pixels, of a picture in the page
 WORST, BEST, INPUTS = 12, 8, 12
@@ -77,7 +77,7 @@ def stored_examples(
 ) -> dict[int, tuple[Any, int]]:
     """Image, as it is stored, and label of these places of a split; those unreadable missing."""
     wanted = tf.constant(sorted(places), tf.int64)
-    examples = source.examples(split, epoch=0, seed=0, shuffle=False, skip_errors=True)
+    examples = source.examples(split, Pass(skip_errors=True))
     found = examples.filter(lambda example: tf.reduce_any(wanted == example["index"]))
     return {
         int(each["index"]): (each["image"], int(each["label"])) for each in found.take(len(places))
@@ -155,15 +155,9 @@ def training_inputs(
         size: pixels.
         config: of the run, dotted names.
     """
-
-    def options(*fields: str) -> dict[str, Any]:
-        known = {field: config.get(f"data.{field}") for field in fields}
-        return {field: value for field, value in known.items() if value is not None}
-
-    augmentation = parse_augment(config.get("data.augment", "none"))
-    preprocessing = Preprocessing(
-        image_size=size, **options("train_crop", "flip", "interpolation", "exif_rotation")
-    )
+    data = stored_data_config(config)
+    augmentation = parse_augment(data.augment)
+    preprocessing = Preprocessing.of(size, data)
     if augmentation.image is not None:
         preprocessing = dataclasses.replace(preprocessing, image_dtype="uint8")
     seed = int(config.get("train.seed", 0))

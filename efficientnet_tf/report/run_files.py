@@ -14,11 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import tensorflow as tf
-
 from efficientnet_tf.errors import UsageError, first_line
 from efficientnet_tf.runs.predictions import Predictions, load
-from efficientnet_tf.storage.files import read_json
+from efficientnet_tf.runs.stored_config import read_config
+from efficientnet_tf.storage.files import entries, exists, opened, read_json
 
 _EVALUATION = re.compile(r"evaluation-([\w-]+)\.json")
 # Of the run's own data, in the order in which they matter; any other comes after them.
@@ -99,7 +98,7 @@ class RunFiles:
             UsageError, RunError: the file cannot be used.
         """
         path = os.path.join(self.model_dir, f"predictions-{evaluation}.npz")
-        return load(path) if tf.io.gfile.exists(path) else None
+        return load(path) if exists(path) else None
 
 
 def is_number(value: Any) -> bool:
@@ -112,24 +111,12 @@ def read_run(model_dir: str) -> RunFiles:
     Raises:
         UsageError: there is none, or its configuration cannot be read.
     """
-    path = os.path.join(model_dir, "config.json")
+    config = read_config(model_dir)
     try:
-        if not tf.io.gfile.exists(path):
-            raise UsageError(
-                f'--model_dir: no run in "{model_dir}" (expected a file config.json). Give the '
-                "--model_dir of a run of main.py."
-            )
-        config = read_json(path)
-        names = tf.io.gfile.listdir(model_dir)
-    except (tf.errors.OpError, OSError) as error:
+        _, names = entries(model_dir, lambda name: True)
+    except OSError as error:
         first = first_line(error)
         raise UsageError(f'--model_dir: "{model_dir}" cannot be read: {first}.') from error
-    except UsageError:  # is a ValueError, too
-        raise
-    except ValueError as error:
-        raise UsageError(f'--model_dir: "{path}" holds no configuration ({error}).') from error
-    if not isinstance(config, dict):
-        raise UsageError(f'--model_dir: "{path}" holds no configuration (received {config!r}).')
     reader = _Reader(model_dir, frozenset(names))
     found = [match.group(1) for name in names if (match := _EVALUATION.fullmatch(name))]
     found.sort(
@@ -165,7 +152,7 @@ class _Reader:
             if isinstance(content, dict):
                 return content
             self.unreadable.append(f"{name} holds no object.")
-        except (tf.errors.OpError, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:
             self.unreadable.append(f"{name} cannot be read ({type(error).__name__}).")
         return {}
 
@@ -174,9 +161,9 @@ class _Reader:
         if name not in self._names:
             return ()
         try:
-            with tf.io.gfile.GFile(os.path.join(self._folder, name)) as file:
-                texts = file.read().splitlines()
-        except (tf.errors.OpError, OSError, ValueError) as error:
+            with opened(os.path.join(self._folder, name)) as file:
+                texts = file.read().decode().splitlines()
+        except (OSError, ValueError) as error:
             self.unreadable.append(f"{name} cannot be read ({type(error).__name__}).")
             return ()
         found, bad = [], 0

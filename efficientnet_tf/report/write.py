@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from efficientnet_tf.data.sources.by_name import configured_source, training_source
 from efficientnet_tf.data.sources.source import Source
 from efficientnet_tf.errors import RunError, UsageError, first_line
-from efficientnet_tf.experiment.run_data import configured_source, training_source
 from efficientnet_tf.report import page, pictures
 from efficientnet_tf.report.run_files import OWN_SPLITS, RunFiles, read_run
 from efficientnet_tf.runs.trained_model import from_run, stored_data_config
@@ -36,7 +36,7 @@ def write_report(
 
     Args:
         model_dir: of main.py.
-        source: of the run, as `run_data.configured_source`; None: it is loaded.
+        source: of the run, as `by_name.configured_source`; None: it is loaded.
         with_pictures: without, neither data nor checkpoint are read, and it takes two seconds.
 
     Raises:
@@ -65,7 +65,7 @@ def write_report(
         with tf.device("CPU:0"):
             contents |= _pictures(run, source)
     else:
-        sentence = "No pictures: this report was made without. scripts/report.py makes it again."
+        sentence = "No pictures: this report was made without. `main.py report` makes it again."
         contents |= {"pictures_sentence": sentence, "inputs_sentence": sentence}
     path = os.path.join(model_dir, NAME)
     try:
@@ -73,7 +73,7 @@ def write_report(
     except (tf.errors.OpError, OSError) as error:
         raise RunError(
             f'the report cannot be written to "{path}": {first_line(error)}. Free space or give a '
-            "folder that you may write to; scripts/report.py makes the report again."
+            "folder that you may write to; `python main.py report` makes the report again."
         ) from error
     return path
 
@@ -87,7 +87,7 @@ def try_report(model_dir: str, source: Source | None = None, *, with_pictures: b
     except Exception as error:  # a bug of the report; days of training must not end with it
         return (
             f"warning: no report: {type(error).__name__}: {first_line(error)}. The run itself is "
-            f"complete; `python scripts/report.py --model_dir={model_dir}` shows the whole error."
+            f"complete; `python main.py report --model_dir={model_dir}` shows the whole error."
         )
 
 

@@ -5,7 +5,6 @@ weights and profiled, which loads TensorFlow and takes seconds each.
 """
 
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,13 +31,11 @@ class Counted:
         stand_in: where it comes from, such as `keras.applications.Xception, 299 px`.
         params: trainable ones.
         multiply_adds: for one image.
-        normalised: numbers that batch norm puts out, by itself: what counting it would add.
     """
 
     stand_in: str
     params: int
     multiply_adds: int
-    normalised: int = 0
 
 
 Counter = Callable[[str], Counted | None]
@@ -69,9 +66,7 @@ def of_keras(function: str, resolution: int) -> Counted:
     found = profile(build(weights=None, input_shape=(resolution, resolution, 3)))
     keras.utils.clear_session()
     stand_in = f"keras.applications.{function}, {resolution} px"
-    norms = (layer for layer in found.layers if layer.kind == "BatchNormalization")
-    normalised = sum(math.prod(layer.output_shape) for layer in norms)
-    return Counted(stand_in, found.trainable_params, found.multiply_adds, normalised)
+    return Counted(stand_in, found.trainable_params, found.multiply_adds)
 
 
 def counted(name: str) -> Counted | None:

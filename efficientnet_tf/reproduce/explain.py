@@ -1,193 +1,56 @@
-"""Which hypothesis reproduces a figure of Table 3 or 7, and which coefficient would print it."""
+"""Why our multiply-adds differ from the paper's: what was found, as fixed sentences.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+The found numbers are of other ways to round and to count, each tried on all rows of a network;
+docs/scaling.md tells which.
+"""
 
-from efficientnet_tf.models.operations import count
 from efficientnet_tf.paper.printed import Printed
-from efficientnet_tf.paper.published import TABLE2, ScaledRow
-from efficientnet_tf.reproduce.hypotheses import (
-    BASELINES,
-    CLASSES,
-    HYPOTHESES,
-    OURS,
-    Hypothesis,
-    nearest_pixel,
-    row_multiply_adds,
+from efficientnet_tf.paper.published import ScaledRow
+
+_V15 = "version 1.5 (strides in the 3x3) makes"
+_EXCHANGED = "it agrees if the rows of depth and width are exchanged, which is conjecture"
+_NOT_FOUND = "no way of counting that was tried reproduces it"
+_REASONS = {
+    "EfficientNet-B4": f"{_NOT_FOUND} without breaking the parameters; 361 to 368 px would print "
+    "it",
+    "EfficientNet-B5": f"{_NOT_FOUND} without breaking the parameters; no resolution prints it",
+    "ResNet-50": "keras.applications has version 1; strides in the 3x3 (resnet-50-v1.5 here) make "
+    "4.089B (-0.3 %)",
+    "DenseNet-169": "not explained; with batch norm counted, 3.379B (-3.5 %)",
+    "mobilenet-v1 compound": "2.290B (-0.4 %) with maps that are not rounded to whole pixels, "
+    "2.243B (-2.5 %) at 288 px, a multiple of 32",
+    "mobilenet-v2 compound": "1.311B (+0.9 %) with maps that are not rounded to whole pixels, "
+    "1.284B (-1.2 %) at 288 px, a multiple of 32",
+    "resnet-50 baseline": f"{_V15} 4.089B (-0.3 %)",
+    "resnet-50 depth": f"{_V15} 14.571B, and 16.117B for w=2: {_EXCHANGED}",
+    "resnet-50 resolution": f"{_V15} 16.351B (-0.3 %)",
+    "resnet-50 compound": f"{_V15} 15.946B (-4.5 %)",
+    "efficientnet-b0 depth": f"{_NOT_FOUND}; d from 4.05 to 4.50 would print it",
+    "efficientnet-b0 width": f"{_NOT_FOUND}; w=2.20 would print it",
+    "efficientnet-b0 resolution": f"{_NOT_FOUND}; r from 2.15 to 2.21 would print it",
+}
+CONTRADICTION = (
+    "The paper prints 0.39B for B0 (Table 2), so at most 0.395B; w=2 and r=2 make at most 4 times "
+    "that, 1.580B, but 1.8B is at least 1.750B and 1.9B at least 1.850B. No way of counting gives "
+    "both: the coefficients used must be larger than the printed ones."
 )
-from efficientnet_tf.reproduce.table import Column, Table, billions, percent
-
-TOLERANCE = 5.0  # percent
-SINGLE = {"depth": 0.05, "width": 0.05, "resolution": 1 / 224}  # steps of a search
-_LARGEST = 6.0
 
 
-@dataclass(frozen=True)
-class Guess:
-    """What a hypothesis says in place of a printed number; None if it does not apply.
+def reason(key: str, printed: Printed, value: float, tolerance: float) -> str:
+    """Why a count differs from the printed one, if it does by more than `tolerance` percent.
 
-    Attributes:
-        tolerance: up to which difference in percent it agrees.
+    Args:
+        key: the network's name in Table 2, or the baseline's and how it is scaled.
     """
-
-    value: float | None
-    printed: Printed
-    tolerance: float = TOLERANCE
-
-    @property
-    def prints(self) -> bool:
-        """Whether it is printed as in the paper."""
-        return self.value is not None and self.printed.is_rounded_from(self.value)
-
-    @property
-    def agrees(self) -> bool:
-        """Whether it is within the tolerance, or printed as in the paper."""
-        if self.value is None:
-            return False
-        return self.prints or abs(self.printed.difference(self.value)) <= self.tolerance
-
-    @property
-    def text(self) -> str:
-        """`2.290B (-0.4 %)`, and `=` if it is printed as in the paper."""
-        if self.value is None:
-            return "–"
-        mark = " =" if self.prints else ""
-        return f"{billions(self.value)} ({percent(self.printed.difference(self.value))}){mark}"
-
-
-def guess(hypothesis: Hypothesis, row: ScaledRow, rows: tuple[ScaledRow, ...]) -> Guess:
-    return Guess(row_multiply_adds(hypothesis, row, rows), row.multiply_adds)
-
-
-def of_network(row: ScaledRow, rows: tuple[ScaledRow, ...]) -> list[ScaledRow]:
-    return [each for each in rows if each.network == row.network]
-
-
-def explanation(row: ScaledRow, rows: tuple[ScaledRow, ...]) -> Hypothesis | None:
-    """Of the hypotheses that agree with the row the one that agrees with most others.
-
-    Rows of the same network count first, then those of the table, then digits.
-    """
-    family = of_network(row, rows)
-
-    def merit(hypothesis: Hypothesis) -> tuple[int, int, int]:
-        near = [guess(hypothesis, each, rows) for each in family]
-        far = [guess(hypothesis, each, rows) for each in rows]
-        return (
-            sum(each.agrees for each in near),
-            sum(each.agrees for each in far),
-            sum(each.prints for each in far),
-        )
-
-    fitting = [each for each in HYPOTHESES if guess(each, row, rows).agrees]
-    return max(fitting, key=merit, default=None)
-
-
-def remark(row: ScaledRow, rows: tuple[ScaledRow, ...]) -> str:
-    """Why our figure differs from the paper's, if it does by more than 5 %."""
-    ours = guess(OURS, row, rows)
-    assumed = "coefficients not printed; taken as MobileNetV1's. " if row.assumed else ""
-    if ours.value is None:
-        raise ValueError(f"{row.name}: our own rules apply to every row")
-    if abs(row.multiply_adds.difference(ours.value)) <= TOLERANCE:
-        return assumed.strip()
-    if ours.prints:
-        return f"{assumed}rounds to the printed figure"
-    found = explanation(row, rows)
-    if found is not None:
-        family = of_network(row, rows)
-        agreeing = sum(guess(found, each, rows).agrees for each in family)
-        return (
-            f"{assumed}{found.name}: {guess(found, row, rows).text}; agrees with {agreeing} of the "
-            f"{len(family)} rows of this network"
-        )
-    return f"{assumed}no hypothesis tried reproduces it{_would_print(row)}"
-
-
-def printing_range(row: ScaledRow) -> tuple[float, float] | None:
-    """Smallest and largest coefficient of a row's single dimension that print its figure.
-
-    None if there is no such coefficient, or if the row scales none or several dimensions.
-    """
-    if row.kind not in SINGLE:
-        return None
-    step, baseline = SINGLE[row.kind], BASELINES[row.network]
-    found = []
-    for position in range(round((_LARGEST - 1.0) / step) + 1):
-        factor = 1.0 + position * step
-        if row.kind == "resolution":
-            network = baseline.scaled(resolution=nearest_pixel(baseline.resolution * factor))
-        elif row.kind == "depth":
-            network = baseline.scaled(depth=round(factor, 6))
-        else:
-            network = baseline.scaled(width=round(factor, 6))
-        multiply_adds = count(network.operations(CLASSES)).multiply_adds
-        if row.multiply_adds.is_rounded_from(multiply_adds):
-            found.append(factor)
-        if multiply_adds > 2 * row.multiply_adds.high:
-            break
-    return (found[0], found[-1]) if found else None
-
-
-def _would_print(row: ScaledRow) -> str:
-    found = printing_range(row)
-    if found is None:
+    if abs(printed.difference(value)) <= tolerance:
         return ""
-    return f"; {row.kind[0]} from {found[0]:.2f} to {found[1]:.2f} would print it"
+    if printed.is_rounded_from(value):
+        return "rounds to the printed figure"
+    return _REASONS.get(key, "not explained")
 
 
-def contradiction(row: ScaledRow, rows: tuple[ScaledRow, ...]) -> str:
-    """Whether the paper's own two figures exclude each other, whatever is counted; "" if not.
-
-    Twice the width or resolution is at most four times the multiply-adds: at w=2 and r=2 nothing
-    of these networks is rounded up. (Depth has no such limit: a repeated layer may cost more than
-    the first of its stage.)
-    """
-    if row.kind not in ("width", "resolution"):
-        return ""
-    limit = row.width**2 * row.resolution**2
-    printed = [each.multiply_adds for each in of_network(row, rows) if each.kind == "baseline"]
-    printed += [
-        each.multiply_adds
-        for each in TABLE2
-        if each.name.lower() == row.network and each.multiply_adds is not None
-    ]
-    baseline = min(printed, key=lambda each: each.high)
-    most = limit * baseline.high
-    if most >= row.multiply_adds.low:
-        return ""
-    return (
-        f"{row.name}: the paper prints {baseline.text} for the baseline, so at most "
-        f"{billions(baseline.high)}; {row.coefficients} makes at most {limit:g} times that, "
-        f"{billions(most)}, but {row.multiply_adds.text} is at least "
-        f"{billions(row.multiply_adds.low)}. No way of counting gives both: the coefficient used "
-        "must be larger than the printed one."
-    )
-
-
-def agreeing(guesses: Sequence[Guess]) -> str:
-    """`4 of 5`: how many of those to which a hypothesis applies it agrees with."""
-    applied = [each for each in guesses if each.value is not None]
-    return f"{sum(each.agrees for each in applied)} of {len(applied)}" if applied else "–"
-
-
-def hypotheses_table(
-    name: str,
-    title: str,
-    headings: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-    tolerance: float = TOLERANCE,
-) -> Table:
-    """A line for each hypothesis: its name, a `Guess` for each heading, and `agreeing`."""
-    columns = [Column("Hypothesis")]
-    columns += [
-        Column(heading, lambda each: each.text, lambda each: each.value) for heading in headings
-    ]
-    columns.append(Column("Agree"))
-    note = (
-        "= rounds to the figure that the paper prints. A row agrees if it does so or is within "
-        f"{tolerance:g} %. With {len(rows)} hypotheses some fit a row by chance; what "
-        "counts is how many rows of one network agree at once. None is proven."
-    )
-    return Table(name, title, tuple(columns), rows, (note,))
+def remark(row: ScaledRow, multiply_adds: int) -> str:
+    """What is to be said of our count beside a row of Table 3 or 7."""
+    assumed = "coefficients not printed; taken as MobileNetV1's" if row.assumed else ""
+    found = reason(f"{row.network} {row.kind}", row.multiply_adds, multiply_adds, tolerance=5.0)
+    return ". ".join(part for part in (assumed, found) if part)

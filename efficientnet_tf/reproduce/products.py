@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from efficientnet_tf.errors import UsageError, nearest
-from efficientnet_tf.reproduce import curves, figures, scaling_tables, tables, transfer_results
+from efficientnet_tf.reproduce import curves, figures, tables, transfer_results
 from efficientnet_tf.reproduce.picture import Picture
 from efficientnet_tf.reproduce.results import Measured, gathered, read_results
 from efficientnet_tf.reproduce.table import Table
@@ -15,8 +15,8 @@ ALL = "all"
 TABLES: dict[str, Callable[[Sequence[Measured]], list[Table]]] = {
     "table1": lambda measured: tables.table1(),
     "table2": tables.table2,
-    "table3": scaling_tables.table3,
-    "table7": scaling_tables.table7,
+    "table3": tables.table3,
+    "table7": tables.table7,
 }
 FIGURES: dict[str, Callable[[Sequence[Measured]], Picture]] = {
     "figure1": curves.figure1,

@@ -1,31 +1,18 @@
-"""Tables 1 and 2 of the paper, its figures beside ours.
+"""Tables 1, 2, 3 and 7 of the paper, its figures beside ours.
 
 Published and measured accuracies are never in one table.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from efficientnet_tf.models.architecture import architecture_of
-from efficientnet_tf.models.operations import count
-from efficientnet_tf.models.resnet import RESNET_50_V15
-from efficientnet_tf.models.staged import ScaledStages
+from efficientnet_tf.models.compound import Factors, scale
+from efficientnet_tf.models.networks import find_network
 from efficientnet_tf.models.variants import VARIANTS
-from efficientnet_tf.paper.printed import Printed
-from efficientnet_tf.paper.published import TABLE1, TABLE2, NetworkRow
+from efficientnet_tf.paper.published import TABLE1, TABLE2, TABLE3, TABLE7, ScaledRow
 from efficientnet_tf.reproduce import architectures, explain
-from efficientnet_tf.reproduce.hypotheses import (
-    CLASSES,
-    HYPOTHESES,
-    OURS,
-    Hypothesis,
-    as_b3,
-    multiply_adds,
-    scaled_by,
-)
 from efficientnet_tf.reproduce.results import Measured, measured_table
-from efficientnet_tf.reproduce.staged_b0 import STAGED_B0
 from efficientnet_tf.reproduce.table import (
     Column,
     Table,
@@ -37,14 +24,7 @@ from efficientnet_tf.reproduce.table import (
     ratio,
 )
 
-DIFFERS_FROM = 3.0  # percent
-FAMILY = tuple(row for row in TABLE2 if row.is_ours)
-# Those that can change a published EfficientNet.
-TRIED = tuple(
-    each
-    for each in HYPOTHESES
-    if not each.strides_in_3x3 and not each.exchanged and each.pixels is not as_b3
-)
+DIFFERS_FROM = 3.0  # percent, in Table 2
 
 
 def _b0_stages() -> list[tuple[str, int, int, int]]:
@@ -80,92 +60,10 @@ def table1() -> list[Table]:
     ]
 
 
-def _family(hypothesis: Hypothesis, row: NetworkRow) -> ScaledStages:
-    """A published EfficientNet under a hypothesis."""
-    variant = VARIANTS[row.name.lower()]
-    return scaled_by(
-        hypothesis,
-        STAGED_B0,
-        variant.depth_coefficient,
-        variant.width_coefficient,
-        variant.resolution / STAGED_B0.resolution,
-    )
-
-
-def _guesses(hypothesis: Hypothesis) -> list[explain.Guess]:
-    """For the multiply-adds of B0 to B7."""
-    return [
-        explain.Guess(multiply_adds(hypothesis, _family(hypothesis, row)), printed, DIFFERS_FROM)
-        for row in FAMILY
-        for printed in (row.multiply_adds,)
-        if printed is not None
-    ]
-
-
-def _worst(hypothesis: Hypothesis) -> float:
-    """The largest difference in percent over B0 to B7."""
-    return max(
-        abs(each.printed.difference(each.value))
-        for each in _guesses(hypothesis)
-        if each.value is not None
-    )
-
-
-def _nearest(row: NetworkRow) -> str:
-    """The hypothesis nearest to all of B0 to B7, what it makes of a row, and what it breaks."""
-    found = min(TRIED, key=_worst)
-    guess = _guesses(found)[FAMILY.index(row)]
-    text = f"nearest to all eight: {found.name}, {guess.text}"
-    broken = []
-    for each in FAMILY:
-        params = [
-            count(_family(hypothesis, each).operations(CLASSES)).trainable_params
-            for hypothesis in (OURS, found)
-        ]
-        if [each.params.is_rounded_from(number) for number in params] == [True, False]:
-            name = each.name.removeprefix("EfficientNet-")
-            broken.append(f"{name} {millions(params[1])} (paper {each.params.text})")
-    return f"{text}, but parameters of {', '.join(broken)}" if broken else text
-
-
-def _printing_sides(row: NetworkRow) -> str:
-    """Image sides within a tenth of the published one that print the figure."""
-    variant, printed = VARIANTS[row.name.lower()], row.multiply_adds
-    sides = range(round(0.9 * variant.resolution), round(1.1 * variant.resolution) + 1)
-    found = [
-        side
-        for side in sides
-        for network in (replace(_family(OURS, row), resolution=side),)
-        if printed is not None and printed.is_rounded_from(multiply_adds(OURS, network))
-    ]
-    return f"{found[0]} to {found[-1]} px would print it" if found else "no resolution prints it"
-
-
-def _why(row: NetworkRow, printed: Printed, ours: architectures.Counted, value: float) -> str:
-    """The reason why a count of Table 2 differs by more than 3 %."""
-    if abs(printed.difference(value)) <= DIFFERS_FROM:
-        return ""
-    if printed.is_rounded_from(value):
-        return "rounds to the printed figure"
-    if row.name == "ResNet-50":
-        version = count(RESNET_50_V15.scaled().operations(CLASSES)).multiply_adds
-        return (
-            "keras.applications has version 1; strides in the 3x3 (resnet-50-v1.5 here) make "
-            f"{billions(version)} ({percent(printed.difference(version))})"
-        )
-    if row.is_ours:
-        return f"{_nearest(row)}; {_printing_sides(row)}"
-    counted = value + ours.normalised
-    return (
-        f"not explained; with batch norm counted, {billions(counted)} "
-        f"({percent(printed.difference(counted))})"
-    )
-
-
 def table2(
     measured: Sequence[Measured] = (), counter: architectures.Counter = architectures.counted
 ) -> list[Table]:
-    """All rows of Table 2, and the EfficientNets under each hypothesis.
+    """All rows of Table 2.
 
     Args:
         counter: gives what stands for a network of the paper.
@@ -197,11 +95,13 @@ def table2(
         if ours is not None:
             cells[4], cells[5] = ours.params, row.params.difference(ours.params)
             cells[13] = ours.stand_in
-            reasons = [_why(row, row.params, ours, ours.params)]
+            reasons = [explain.reason(row.name, row.params, ours.params, DIFFERS_FROM)]
             cells[9] = ours.multiply_adds
             if row.multiply_adds is not None:
                 cells[10] = row.multiply_adds.difference(ours.multiply_adds)
-                reasons.append(_why(row, row.multiply_adds, ours, ours.multiply_adds))
+                reasons.append(
+                    explain.reason(row.name, row.multiply_adds, ours.multiply_adds, DIFFERS_FROM)
+                )
             cells[14] = "; ".join(reason for reason in reasons if reason)
             if group is not None:
                 cells[7] = ours.params / group.params
@@ -214,16 +114,51 @@ def table2(
     )
     return [
         Table("table2", title, tuple(columns), rows, notes),
-        _table2_hypotheses(),
         *measured_table("table2", measured),
     ]
 
 
-def _table2_hypotheses() -> Table:
-    rows: list[list[Any]] = []
-    for hypothesis in TRIED:
-        guesses = _guesses(hypothesis)
-        rows.append([hypothesis.name, *guesses, explain.agreeing(guesses)])
-    title = "Table 2: the EfficientNets' multiply-adds under each hypothesis"
-    headings = [row.name.removeprefix("EfficientNet-") for row in FAMILY]
-    return explain.hypotheses_table("table2_hypotheses", title, headings, rows, DIFFERS_FROM)
+def _scaled_table(name: str, title: str, rows: Sequence[ScaledRow], *notes: str) -> Table:
+    columns = (
+        Column("Model"),
+        Column("Scaled by"),
+        Column("Coefficients"),
+        Column("Resolution, px"),
+        printed_column("Multiply-adds, paper"),
+        Column("Multiply-adds, ours", billions),
+        Column("Difference", percent),
+        Column("Top-1, published", accuracy),
+        Column("Remark"),
+    )
+    cells = []
+    for row in rows:
+        factors = Factors(row.depth, row.width, row.resolution)
+        ours = scale(find_network(row.network), factors)
+        multiply_adds = ours.counts.multiply_adds
+        cells.append(
+            (
+                row.network,
+                row.kind,
+                row.coefficients or None,
+                ours.network.resolution,
+                row.multiply_adds,
+                multiply_adds,
+                row.multiply_adds.difference(multiply_adds),
+                row.top1,
+                explain.remark(row, multiply_adds),
+            )
+        )
+    return Table(name, title, columns, cells, notes)
+
+
+def table3(measured: Sequence[Measured] = ()) -> list[Table]:
+    """MobileNets and ResNet-50 scaled by depth, width, resolution and all three."""
+    title = "Table 3: scaling MobileNets and ResNet-50"
+    return [_scaled_table("table3", title, TABLE3), *measured_table("table3", measured)]
+
+
+def table7(measured: Sequence[Measured] = ()) -> list[Table]:
+    """EfficientNet-B0 scaled four ways."""
+    title = "Table 7: EfficientNet-B0 scaled four ways (also Figure 8)"
+    main = _scaled_table("table7", title, TABLE7, explain.CONTRADICTION)
+    return [main, *measured_table("table7", measured)]

@@ -9,11 +9,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.importers.input_contract import InputContract, apply_contract
-from efficientnet_tf.storage.files import read_json, write_json
+from efficientnet_tf.storage.files import exists, read_json, write_json
 
 RECORD = "init_from.json"
 
@@ -61,13 +59,13 @@ def read_record(model_dir: str) -> InitialWeights | None:
         UsageError: the file is damaged.
     """
     path = os.path.join(model_dir, RECORD)
-    if not tf.io.gfile.exists(path):
+    if not exists(path):
         return None
     try:
         stored = read_json(path)
         stored.update(mean=tuple(stored["mean"]), std=tuple(stored["std"]))
         return InitialWeights(**stored)
-    except (tf.errors.OpError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(
             f'--model_dir: "{path}" is damaged ({error!r}); the input normalisation of the run is '
             "not known without it. Use another --model_dir."

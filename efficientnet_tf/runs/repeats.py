@@ -1,6 +1,6 @@
 """The same training several times, with other seeds or other folds held out: mean and spread.
 
-Each run is a process of main.py in a folder of its own, so one that fails takes no other with it.
+Each run is a job in a folder of its own, so one that fails takes no other with it.
 A run that has its result is not started again, one that was stopped goes on. A folder takes one
 process at a time, and other flags only as long as none has begun to train there. With seeds the
 result is what main.py says of the test split. With folds every image of train and minival is held
@@ -8,25 +8,21 @@ out once; a run is then trained to its end and only there evaluated on its fold,
 chosen by that fold would be flattered by it.
 """
 
-import contextlib
 import json
-import os
-import signal
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.runs import jobs
+from efficientnet_tf.storage.files import write_json
+from efficientnet_tf.storage.lock import lock
+from efficientnet_tf.storage.paths import is_remote
 
-_ROOT = Path(__file__).resolve().parents[2]
 _FLAGS, _LOG = "flags.json", "log.txt"
 _BEGUN = "config.json"  # which main.py writes once nothing more can be wrong with its flags
-_SECONDS_TO_SAVE = 60.0  # that a run has when this process is stopped
-_STOPPED = (-signal.SIGTERM, -signal.SIGINT)
 SUMMARY = "summary.json"
 METRICS = ("top1", "top5", "loss", "mean_per_class_accuracy")
 
@@ -76,7 +72,8 @@ def run_all(
     Raises:
         UsageError: main.py refused the flags, or the folder holds runs of other flags, is in use
             or cannot be written.
-        RunError: a run failed, or was stopped.
+        RunError: a run failed.
+        Stopped: a signal ended a run.
     """
     found = []
     for run in runs:
@@ -90,7 +87,7 @@ def train(run: Run, flags: Sequence[str], folder: str) -> dict[str, Any]:
     """Brings one run to its result; see `run_all`."""
     model_dir = Path(folder) / run.name
     wanted = [*flags, *run.flags]
-    if "://" in folder:
+    if is_remote(folder):
         raise UsageError(f'--model_dir must be a folder of this machine, received "{folder}".')
     try:
         model_dir.mkdir(parents=True, exist_ok=True)
@@ -101,61 +98,22 @@ def train(run: Run, flags: Sequence[str], folder: str) -> dict[str, Any]:
             "you may write to."
         ) from error
     with open(model_dir / _LOG, "ab") as log:
-        _lock(log, model_dir)
+        if not lock(log):  # which a process of main.py that outlives this one holds, too
+            raise UsageError(
+                f'--model_dir: a run is going on in "{model_dir}". Wait for it, or stop it.'
+            )
         _check_flags(model_dir, wanted)
         for mode in run.modes if _result(model_dir, run.split) is None else ():
             split = [f"--split={run.split}"] if mode == "eval" else []
-            _main_py([*wanted, f"--mode={mode}", *split, f"--model_dir={model_dir}"], log, run.name)
+            own = [f"--mode={mode}", *split, f"--model_dir={model_dir}"]
+            try:
+                jobs.run(run.name, "efficientnet_tf", [*wanted, *own], log)
+            except RunError as error:
+                raise RunError(f"{run.name}: {error}\nThe same command goes on.") from error
     result = _result(model_dir, run.split)
     if result is None:
         raise RunError(f"{run.name} has no evaluation of {run.split}; {model_dir / _LOG} says why.")
     return result
-
-
-def _lock(log: IO[bytes], model_dir: Path) -> None:
-    """Of the open file: a process of main.py that outlives this one holds the lock, too."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UsageError(
-            f'--model_dir: a run is going on in "{model_dir}". Wait for it, or stop it.'
-        ) from error
-
-
-def _main_py(flags: Sequence[str], log: IO[bytes], name: str) -> None:
-    """A process of main.py to its end. An exception here ends it, with time to save."""
-    path, before = Path(log.name), os.fstat(log.fileno()).st_size
-    child = subprocess.Popen(
-        [sys.executable, str(_ROOT / "main.py"), *flags],
-        stdout=log,
-        stderr=log,
-        env={**os.environ, "PYTHONPATH": str(_ROOT)},
-    )
-    try:
-        code = child.wait()
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(_SECONDS_TO_SAVE)
-            child.kill()
-            child.wait()
-    lines = path.read_bytes()[before:].decode("utf-8", "replace").strip().splitlines()
-    # main.py ends well when a signal has made it save and stop: that is no trained network.
-    if code in _STOPPED or any(line.startswith("stopped by ") for line in lines):
-        raise RunError(f"{name} was stopped; the same command goes on from there.")
-    errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
-    if code == 2 and errors:
-        raise UsageError("\n".join(lines[errors[-1] :]).removeprefix("error: "))
-    if code:
-        last = "\n".join(lines[errors[-1] if errors else -1 :]) or "no output."
-        raise RunError(
-            f"{name} ended with exit code {code}: {last} The same command goes on from there."
-        )
 
 
 def _result(model_dir: Path, split: str) -> dict[str, Any] | None:
@@ -213,6 +171,4 @@ def spread(results: Sequence[dict[str, Any]]) -> str:
 
 def write_summary(path: str, results: Sequence[dict[str, Any]]) -> None:
     content = {"runs": len(results), "metrics": summary(results)}
-    temporary = f"{path}.tmp{os.getpid()}"
-    Path(temporary).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_json(path, content)

@@ -19,6 +19,7 @@ from efficientnet_tf.importers import weights_file
 from efficientnet_tf.models.networks import configured, find_network
 from efficientnet_tf.runs.checkpoint import read_classes, restore_variables
 from efficientnet_tf.runs.init_record import read_record
+from efficientnet_tf.runs.stored_config import read_config
 from efficientnet_tf.storage.files import read_json
 from efficientnet_tf.zoo import create_model
 
@@ -55,7 +56,7 @@ def from_run(model_dir: str, *, resolution: int | None = None) -> TrainedModel:
     Raises:
         UsageError: there is no run, no checkpoint, or it cannot be read.
     """
-    stored = _stored_config(model_dir)
+    stored = read_config(model_dir)
     asked = _section(ModelConfig(), "model", stored, model_dir)
     if resolution is not None:
         asked.resolution = resolution
@@ -74,13 +75,7 @@ def from_run(model_dir: str, *, resolution: int | None = None) -> TrainedModel:
     if began is not None:
         began.apply(model)
     data = _section(DataConfig(), "data", stored, model_dir)
-    preprocessing = Preprocessing(
-        image_size=network.resolution,
-        eval_crop=data.eval_crop,
-        crop_fraction=data.crop_fraction,
-        interpolation=data.interpolation,
-        exif_rotation=data.exif_rotation,
-    )
+    preprocessing = Preprocessing.of(network.resolution, data)
     return TrainedModel(network.name, model, preprocessing, _class_names(model_dir, data, classes))
 
 
@@ -123,33 +118,8 @@ def _from_safetensors(
     fields: dict[str, Any] = {**info.coefficients, "resolution": size}
     model = create_model(name or info.model, classes=classes or info.classes, **fields)
     weights_file.load_into(model, path, name=name)
-    preprocessing = Preprocessing(
-        size,
-        eval_crop=info.contract.eval_crop,
-        crop_fraction=info.contract.crop_fraction,
-        interpolation=info.contract.interpolation,
-    )
+    preprocessing = Preprocessing.of(size, info.contract)
     return TrainedModel(info.model, model, preprocessing, info.class_names)
-
-
-def _stored_config(model_dir: str) -> Mapping[str, Any]:
-    path = os.path.join(model_dir, "config.json")
-    try:
-        if not tf.io.gfile.exists(path):
-            raise UsageError(
-                f'--model_dir: no run in "{model_dir}" (expected a file config.json). Give the '
-                "--model_dir of a run of main.py."
-            )
-        stored = read_json(path)
-        if not isinstance(stored, dict):
-            raise ValueError(f"expected an object, received {stored!r}")
-        return stored
-    except (tf.errors.OpError, OSError) as error:
-        raise UsageError(f'--model_dir: "{path}" cannot be read: {first_line(error)}.') from error
-    except UsageError:  # is a ValueError, too
-        raise
-    except ValueError as error:
-        raise UsageError(f'--model_dir: "{path}" holds no configuration ({error}).') from error
 
 
 def _section(section: Any, prefix: str, stored: Mapping[str, Any], model_dir: str) -> Any:

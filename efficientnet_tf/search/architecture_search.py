@@ -16,6 +16,8 @@ from efficientnet_tf.search.proxy import Candidate, Proxy
 from efficientnet_tf.search.results import Result, mean_and_spread
 from efficientnet_tf.search.searchers import RandomSearch
 from efficientnet_tf.search.space import Network
+from efficientnet_tf.storage.files import write_text
+from efficientnet_tf.terminal.table import aligned
 
 BEST = "best.txt"
 
@@ -158,20 +160,11 @@ def table(rows: Sequence[tuple[str, Scored]]) -> str:
                 " ".join(each.network),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for row in cells:
-        *numbers, blocks = row[1:]
-        aligned = [text.rjust(width) for text, width in zip(numbers, widths[1:], strict=False)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *aligned, blocks]))
-    return "\n".join(lines)
+    return "\n".join(aligned(cells, "<>>>>>><"))
 
 
 def write_best(folder: str, network: Network) -> str:
     """Writes the flag that trains the network to best.txt; the path."""
     path = os.path.join(folder, BEST)
-    temporary = f"{path}.tmp{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(flag_of(network) + "\n")
-    os.replace(temporary, path)
+    write_text(path, flag_of(network) + "\n")
     return path

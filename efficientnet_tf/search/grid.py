@@ -15,6 +15,7 @@ from typing import Any
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.compound import Coefficients, Factors, Scaled, compound, scale
 from efficientnet_tf.models.staged import ScalableNetwork
+from efficientnet_tf.terminal.table import aligned
 
 # Around the paper's 1.2, 1.1, 1.15, from "this dimension is not scaled" on.
 ALPHAS = (1.0, 1.1, 1.2, 1.3, 1.4)
@@ -179,9 +180,4 @@ def table(points: Sequence[Point]) -> str:
                 f"refused: {point.refused}" if point.refused else "accepted",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for *numbers, verdict in cells:
-        aligned = [text.rjust(width) for text, width in zip(numbers, widths, strict=False)]
-        lines.append("  ".join([*aligned, verdict]).rstrip())
-    return "\n".join(lines)
+    return "\n".join(aligned(cells, ">" * (len(cells[0]) - 1) + "<"))

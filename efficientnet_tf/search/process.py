@@ -1,77 +1,74 @@
-"""The process of one candidate, seen from the search: started, waited for, and what became of it.
+"""The process that trains one candidate: started by the search, and what runs in it.
 
-The other side is child.py.
+In it runs `python -m efficientnet_tf.search.process JOB RESULT`. JOB is a JSON file: config (dotted
+names), device (fields of `Device`) and model_dir. RESULT is written when the candidate was trained:
+fields of `results.Result`.
 """
 
-import contextlib
+import dataclasses
 import json
-import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-_ROOT = Path(__file__).resolve().parents[2]
-_SECONDS_TO_SAVE = 30.0  # that a candidate has when the search is stopped
-_STOPPED = (-signal.SIGTERM, -signal.SIGINT)
+from efficientnet_tf import config as config_lib
+from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.machine.device import Device
+from efficientnet_tf.machine.startup import start_tensorflow
+from efficientnet_tf.models.networks import configured
+from efficientnet_tf.models.operations import count
+from efficientnet_tf.runs import jobs
+from efficientnet_tf.terminal.exit_codes import exit_code
 
 
 def train_in_process(job: dict[str, Any], run: Path) -> dict[str, Any]:
-    """Trains a candidate in a process of its own; what it wrote, see child.py.
-
-    If it dies without writing, "error" has the cause and the last line of its output. An exception
-    here, such as Ctrl-C, ends it, too, with time to save a checkpoint.
+    """Trains a candidate in a process of its own; its result, or "error" with the reason.
 
     Args:
-        job: config, tpu, tpu_zone and tpu_project.
+        job: config and device, the fields of `Device`.
         run: its folder; gets job.json, log.txt, result.json and the files of the training.
+
+    Raises:
+        Stopped: a signal ended the training.
     """
     run.mkdir(parents=True, exist_ok=True)
-    result, log = run / "result.json", run / "log.txt"
+    job_file, result = run / "job.json", run / "result.json"
     result.unlink(missing_ok=True)
-    job = {**job, "model_dir": str(run), "result": str(result)}
-    (run / "job.json").write_text(json.dumps(job, indent=2), encoding="utf-8")
-    # The package may not be installed, and the search may have been started from anywhere.
-    paths = filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])
-    with open(log, "ab") as output:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "efficientnet_tf.search.child", str(run / "job.json")],
-            stdin=subprocess.PIPE,  # closes when this process ends: then the child does, too
-            stdout=output,
-            stderr=output,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            start_new_session=True,  # Ctrl-C comes to the search, which stops the child
-        )
+    job_file.write_text(json.dumps({**job, "model_dir": str(run)}, indent=2), encoding="utf-8")
     try:
-        code = child.wait()
-    finally:
-        _stop(child)
-    if result.exists():
-        return json.loads(result.read_text(encoding="utf-8"))
-    if code in _STOPPED:
-        return {"stopped": True}
-    return {"error": f"{_cause(code)}: {_last_line(log)}"}
+        with open(run / "log.txt", "ab") as log:
+            name = f'the training of "{run.name}"'
+            jobs.run(name, "efficientnet_tf.search.process", [str(job_file), str(result)], log)
+    except (UsageError, RunError) as error:
+        return {"error": str(error)}
+    return json.loads(result.read_text(encoding="utf-8"))
 
 
-def _stop(child: subprocess.Popen) -> None:
-    if child.poll() is None:
-        child.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(_SECONDS_TO_SAVE)
-        child.kill()
-        child.wait()
-    if child.stdin is not None:
-        child.stdin.close()
+def _train(job_file: str, result: str) -> None:
+    """Trains the candidate of a job with the common loop and writes its result."""
+    job = json.loads(Path(job_file).read_text(encoding="utf-8"))
+    config = config_lib.from_dict(job["config"])
+    # Refuses a wrong network before the seconds that TensorFlow takes to load.
+    configured(**dataclasses.asdict(config.model))
+    start_tensorflow()
+    from efficientnet_tf.experiment import modes
+    from efficientnet_tf.experiment.assembly import Experiment
+    from efficientnet_tf.storage.files import write_json
+
+    where = modes.Where(job["model_dir"], device=Device(**job["device"]))
+    metrics = modes.train_and_score(config, where)
+    built = Experiment(config, where.model_dir, where.device)
+    counts = count(built.model.network.operations(built.data.source.num_classes))
+    found = {
+        "top1": metrics.top1,
+        "loss": metrics.loss,
+        "examples": metrics.examples,
+        "params": counts.trainable_params,
+        "multiply_adds": counts.multiply_adds,
+        "steps": built.updates.total_steps,
+    }
+    write_json(result, found)
 
 
-def _cause(code: int) -> str:
-    if code < 0:
-        name = signal.Signals(-code).name
-        return f"killed by {name} (out of memory?)" if name == "SIGKILL" else f"killed by {name}"
-    return f"ended with exit code {code}"
-
-
-def _last_line(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no output"
+if __name__ == "__main__":
+    sys.exit(exit_code(lambda: _train(*sys.argv[1:])))

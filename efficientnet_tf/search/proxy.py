@@ -22,8 +22,10 @@ from tqdm import tqdm
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.machine.device import THIS_MACHINE, Device
 from efficientnet_tf.search.process import train_in_process
 from efficientnet_tf.search.results import Result, Results, digest, plain
+from efficientnet_tf.terminal.progress import TerminalBar
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _FAILURES_AT_FIRST = 3  # so many and no success: the fault is not the candidates'
@@ -55,57 +57,31 @@ class Candidate:
             )
 
 
-@dataclass(frozen=True)
-class Device:
-    """Where candidates are trained: the flags of main.py of these names."""
-
-    tpu: str | None = None
-    tpu_zone: str | None = None
-    tpu_project: str | None = None
-
-
 class _Progress:
     """A bar on a terminal, elsewhere a line for each training; both with the time left."""
 
     def __init__(self, total: int, stream: TextIO) -> None:
-        self._total, self._stream = total, stream
+        self._total = total
         self._stored = self._trained = 0
         self._started = time.monotonic()
-        self._bar = None
-        if stream.isatty():
-            self._bar = tqdm(
-                total=total, unit="training", file=stream, dynamic_ncols=True, smoothing=0.1
-            )
-
-    def say(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.write(text, file=self._stream)
-        else:
-            print(text, file=self._stream, flush=True)
+        self.bar = TerminalBar(stream, total=total, unit="training")
 
     def stored(self) -> None:
         """One was done before: it counts for the progress, not for the rate."""
         self._stored += 1
-        if self._bar is not None:
-            self._bar.initial += 1
-            self._bar.n += 1
-            self._bar.last_print_n += 1
+        self.bar.skip()
 
     def trained(self, text: str) -> None:
         """One was done now; `text` says what it reached."""
         self._trained += 1
-        if self._bar is not None:
-            self.say(text)
-            self._bar.update()
+        if not self.bar.disable:
+            self.bar.say(text)
+            self.bar.update()
             return
         done = self._stored + self._trained
         rate = (time.monotonic() - self._started) / self._trained
         left = tqdm.format_interval(rate * max(0, self._total - done))
-        self.say(f"[{done}/{self._total}, {left} left] {text}")
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self.bar.say(f"[{done}/{self._total}, {left} left] {text}")
 
 
 @dataclass
@@ -126,7 +102,7 @@ class Proxy:
     base: config_lib.ExperimentConfig
     folder: str
     trainings: int
-    device: Device = field(default_factory=Device)
+    device: Device = THIS_MACHINE
     stream: TextIO = field(default_factory=lambda: sys.stderr)
 
     def __post_init__(self) -> None:
@@ -142,19 +118,19 @@ class Proxy:
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._progress.close()
+        self._progress.bar.close()
 
     def say(self, text: str) -> None:
         """A line for people, above the bar if there is one."""
-        self._progress.say(text)
+        self._progress.bar.say(text)
 
     def evaluate(self, candidate: Candidate, seeds: Sequence[int]) -> list[Result]:
         """One result for each seed; those that are stored are not trained again.
 
         Raises:
             UsageError: the key is stored with other changes.
-            RunError: a signal stopped the training, the first candidates all failed, or the
-                results cannot be written.
+            RunError: the first candidates all failed, or the results cannot be written.
+            Stopped: a signal ended the training.
         """
         return [self._stored(candidate, seed) or self._train(candidate, seed) for seed in seeds]
 
@@ -175,12 +151,7 @@ class Proxy:
         started = time.monotonic()
         values = {**config_lib.to_dict(self.base), **candidate.changes, "train.seed": seed}
         run = Path(self.folder, "runs", self.digest, f"{candidate.key}-seed{seed}").resolve()
-        found = train_in_process({"config": plain(values), **vars(self.device)}, run)
-        if found.get("stopped"):
-            raise RunError(
-                f'the training of "{candidate.key}" was stopped by a signal; the same command goes '
-                "on from there."
-            )
+        found = train_in_process({"config": plain(values), "device": vars(self.device)}, run)
         row = Result(self.digest, candidate.key, plain(candidate.changes), seed)
         row = dataclasses.replace(row, seconds=round(time.monotonic() - started, 1), **found)
         self._note(row)

@@ -15,6 +15,7 @@ from typing import Any
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.storage.files import write_text
 
 RESULTS = "results.jsonl"
 
@@ -102,10 +103,7 @@ class Results:
                     "line to train its candidate again, or use another folder."
                 ) from error
         if unfinished:
-            temporary = f"{self.path}.tmp{os.getpid()}"
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(whole + "\n" if whole else "")
-            os.replace(temporary, self.path)
+            write_text(self.path, whole + "\n" if whole else "")
         return rows
 
     def find(self, base: str, key: str, changes: Mapping[str, Any], seed: int) -> Result | None:

@@ -46,6 +46,9 @@ class Baseline:
             for name in ("depth_coefficient", "width_coefficient")
         }
 
+    def __str__(self) -> str:
+        return f"{self.name} at {self.resolution} pixels, {self.classes} classes"
+
     def changes(self, factors: Factors, resolution: int) -> dict[str, Any]:
         """Dotted fields of the configuration that scale it, with the side of the image in pixels.
 

@@ -10,7 +10,8 @@ from efficientnet_tf.models.compound import DIMENSIONS, Coefficients, Factors, S
 from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.results import Result, mean_and_spread
 from efficientnet_tf.search.scaling_baseline import Baseline, check_counted, shortened
-from efficientnet_tf.search.scaling_results import aligned, difference, fields
+from efficientnet_tf.search.scaling_results import difference, fields
+from efficientnet_tf.terminal.table import aligned
 
 BASELINE, COMPOUND = "baseline", "compound"
 METHODS = (COMPOUND, *DIMENSIONS)
@@ -144,7 +145,7 @@ def table(entries: Sequence[Entry]) -> str:
                 f"{len(entry.rows)}",
             )
         )
-    return aligned(cells)
+    return "\n".join(aligned(cells))
 
 
 def outcome(entries: Sequence[Entry]) -> list[str]:

@@ -1,4 +1,4 @@
-"""results.jsonl of the scaling searches: a row for each training, as `reproduce.py` reads them.
+"""results.jsonl of the scaling searches: a row for each training, as the word reproduce reads them.
 
 The proxy has a results.jsonl of its own, in the folder `PROXY` below: that one is what trainings
 are resumed from, this one is written anew from it.
@@ -15,6 +15,7 @@ from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.models.compound import Scaled
 from efficientnet_tf.search.results import RESULTS, Result, mean_and_spread
+from efficientnet_tf.storage.files import write_text
 
 PROXY = "proxy"
 
@@ -56,11 +57,8 @@ def write(folder: str, rows: Iterable[dict[str, Any]]) -> str:
         RunError: the folder cannot be written.
     """
     path = os.path.join(folder, RESULTS)
-    temporary = f"{path}.tmp{os.getpid()}"
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
-        os.replace(temporary, path)
+        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
     except OSError as error:
         raise RunError(
             f"{path} could not be written: {error.strerror}. Make room or check the folder, then "
@@ -95,15 +93,3 @@ def _half_interval(spread: float, count: int, other_spread: float, other_count: 
         return 0.0
     freedom = (one + other) ** 2 / (one**2 / (count - 1) + other**2 / (other_count - 1))
     return float(stdtrit(freedom, 0.975)) * math.sqrt(one + other)
-
-
-def aligned(cells: Sequence[Sequence[str]]) -> str:
-    """Lines of a table: the first column to the left, others to the right."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if column == 0 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    )

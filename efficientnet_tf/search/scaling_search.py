@@ -13,7 +13,8 @@ from efficientnet_tf.search.grid import Point
 from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.results import Result, mean_and_spread
 from efficientnet_tf.search.scaling_baseline import Baseline, check_counted
-from efficientnet_tf.search.scaling_results import aligned, difference, fields
+from efficientnet_tf.search.scaling_results import difference, fields
+from efficientnet_tf.terminal.table import aligned
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def table(scored: Sequence[Scored]) -> str:
                 f"{scaled.counts.trainable_params:,}",
             )
         )
-    return aligned(cells)
+    return "\n".join(aligned(cells))
 
 
 def outcome(scored: Sequence[Scored]) -> list[str]:

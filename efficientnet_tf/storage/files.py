@@ -1,43 +1,170 @@
-"""Whole files on a disk or in a bucket (gs://), read and written as one.
+"""Whole files on a disk or in a bucket (gs://), read and written as one, and what a folder holds.
 
-What is written appears by rename: a file is either the old one or the whole new one.
+What is written appears by rename: a file is either the old one or the whole new one. TensorFlow is
+loaded for buckets only, and its errors become OSErrors, like those of a disk.
 """
 
+import contextlib
 import json
 import os
-from typing import Any
-
-import tensorflow as tf
+from collections.abc import Callable, Iterator
+from typing import IO, Any
 
 from efficientnet_tf.errors import UsageError, first_line
+from efficientnet_tf.storage.paths import is_remote
+
+
+@contextlib.contextmanager
+def _gfile() -> Iterator[Any]:
+    """TensorFlow's functions on files; what they raise has its message in `strerror`."""
+    import tensorflow as tf
+
+    try:
+        yield tf.io.gfile
+    except tf.errors.OpError as error:
+        translated = OSError(first_line(error))
+        translated.strerror = str(translated)
+        raise translated from error
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file or folder."""
+    if not is_remote(path):
+        return os.path.exists(path)
+    with _gfile() as gfile:
+        return gfile.exists(path)
+
+
+@contextlib.contextmanager
+def opened(path: str, mode: str = "rb") -> Iterator[IO[bytes]]:
+    """A file to be read ("rb") or written ("wb").
+
+    To be read from this machine it has no buffer: in large pieces nothing is copied twice and other
+    threads run meanwhile, and TensorFlow's would fetch half a megabyte at every seek.
+
+    Raises:
+        OSError: it cannot be.
+    """
+    if is_remote(path):
+        with _gfile() as gfile, gfile.GFile(path, mode) as file:
+            yield file
+    else:
+        with open(path, mode, 0 if mode == "rb" else -1) as file:
+            yield file
 
 
 def read_bytes(path: str) -> bytes:
-    """The content of a file on a disk or in a bucket.
+    """The content of a file.
 
     Raises:
         UsageError: it cannot be read.
     """
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
+        with opened(path) as file:
             return file.read()
-    except (tf.errors.OpError, OSError) as error:
+    except OSError as error:
         raise UsageError(f'"{path}" cannot be read: {first_line(error)}.') from error
 
 
-def write_bytes(path: str, content: bytes) -> None:
-    """Writes a file so that it is either the old one or the whole new one."""
-    temporary = f"{path}.tmp{os.getpid()}"
-    with tf.io.gfile.GFile(temporary, "wb") as file:
-        file.write(content)
-    tf.io.gfile.rename(temporary, path, overwrite=True)
-
-
 def read_json(path: str) -> Any:
-    with tf.io.gfile.GFile(path) as file:
-        return json.load(file)
+    """The content of a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it holds no JSON.
+    """
+    with opened(path) as file:
+        return json.loads(file.read())
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """The path to write a new file to, which takes the place of `path` at the end of the block.
+
+    It has the ending of `path`, and is hidden, so that nobody takes it for finished. If the block
+    fails it is removed, and what was at `path` is still there.
+
+    Raises:
+        OSError: the new file cannot take its place.
+    """
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{os.getpid()}.{name}")
+    try:
+        yield temporary
+        if is_remote(path):
+            with _gfile() as gfile:
+                gfile.rename(temporary, path, overwrite=True)
+        else:
+            os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):  # it has its name, or is in a bucket: only when complete
+            os.remove(temporary)
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Writes a file so that it is either the old one or the whole new one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with replacing(path) as temporary, opened(temporary, "wb") as file:
+        file.write(content)
+
+
+def write_text(path: str, text: str) -> None:
+    """`write_bytes` of UTF-8."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: str, content: Any) -> None:
-    """Writes JSON so that the file is either the old one or the whole new one."""
-    write_bytes(path, f"{json.dumps(content, indent=2)}\n".encode())
+    """`write_bytes` of JSON."""
+    write_text(path, f"{json.dumps(content, indent=2)}\n")
+
+
+def check_writable(flag: str, path: str, *, make_folder: bool = False) -> None:
+    """Tries whether a file can be made there; leaves nothing behind but its folder.
+
+    Args:
+        flag: that named the path, as in "--output".
+        make_folder: the folder of the file may be missing, and is made.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        if os.path.isdir(path):
+            raise IsADirectoryError(0, "it is a folder; give the name of a file")
+        if make_folder:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        trial = f"{path}.{os.getpid()}"
+        with open(trial, "ab"):
+            pass
+        os.remove(trial)
+    except OSError as error:
+        raise UsageError(f'{flag}: "{path}" cannot be written: {error.strerror}.') from error
+
+
+def entries(folder: str, is_file: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    """The names of the folders and of the files in a folder, in any order.
+
+    Args:
+        is_file: whether a name is surely that of a file. A bucket mostly marks folders with a
+            slash; asking about each other name would take a request.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    folders: list[str] = []
+    files: list[str] = []
+    if is_remote(folder):
+        with _gfile() as gfile:
+            for name in gfile.listdir(folder):
+                is_folder = name.endswith("/") or (
+                    not is_file(name) and gfile.isdir(os.path.join(folder, name))
+                )
+                (folders if is_folder else files).append(name.rstrip("/"))
+    else:
+        with os.scandir(folder) as found:  # knows what is a folder without asking about each
+            for entry in found:
+                (folders if entry.is_dir() else files).append(entry.name)
+    return folders, files

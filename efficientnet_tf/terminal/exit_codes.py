@@ -1,12 +1,18 @@
 """How a command ends: what went wrong in one line on standard error, and the exit code."""
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import flags
+from efficientnet_tf.errors import RunError, Stopped, UsageError
 
-from efficientnet_tf.errors import RunError, UsageError
+_FLAG_ERRORS: tuple[type[Exception], ...] = ()
+with contextlib.suppress(ImportError):  # the word doctor is used where nothing is installed yet
+    from absl import flags
 
+    _FLAG_ERRORS = (flags.Error,)
+
+# INTERRUPTED: a signal ended the command, and the same command goes on from there.
 FINE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -18,7 +24,7 @@ def exit_code(run: Callable[[], int | None], *, resumable: bool = False) -> int:
     """
     try:
         return run() or FINE
-    except flags.Error as error:
+    except _FLAG_ERRORS as error:
         print(f"error: {error}. See --help.", file=sys.stderr)
         return WRONG_USE
     except UsageError as error:
@@ -27,6 +33,9 @@ def exit_code(run: Callable[[], int | None], *, resumable: bool = False) -> int:
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return INTERRUPTED
     except KeyboardInterrupt:
         if not resumable:
             raise

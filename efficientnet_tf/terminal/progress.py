@@ -1,7 +1,7 @@
 """How long jobs on data show where they are: a bar on a terminal, elsewhere a line now and then."""
 
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -24,6 +24,29 @@ class _Lines:
         self._stream.flush()
 
 
+class TerminalBar(tqdm):
+    """A tqdm bar if the stream is a terminal, else none (`disable` is True); and lines above it."""
+
+    def __init__(self, stream: TextIO, **options: Any) -> None:
+        self._stream = stream
+        hidden = not stream.isatty()
+        super().__init__(file=stream, disable=hidden, dynamic_ncols=True, smoothing=0.1, **options)
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        if self.disable:
+            print(text, file=self._stream, flush=True)
+        else:
+            self.write(text, file=self._stream)
+
+    def skip(self) -> None:
+        """One was done before: it counts for the bar, not for the rate."""
+        if not self.disable:
+            self.initial += 1
+            self.n += 1
+            self.last_print_n += 1
+
+
 def progress_bar(
     total: int, unit: str, description: str, initial: int = 0, stream: TextIO | None = None
 ) -> tqdm:
@@ -35,7 +58,7 @@ def progress_bar(
     scaled = total >= _SCALED_FROM  # below, "7/7" says more than "7.00/7.00"
     common = {"total": total, "initial": initial, "unit": unit, "unit_scale": scaled}
     if stream.isatty():
-        return tqdm(**common, desc=description, file=stream, dynamic_ncols=True, smoothing=0.1)
+        return TerminalBar(stream, **common, desc=description)
     return tqdm(
         **common,
         desc=description,

@@ -21,6 +21,7 @@ from tensorflow.python.tpu import topology, tpu_strategy_util, tpu_system_metada
 
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.tpu.targets import Target
+from efficientnet_tf.training.connect import note_chip
 
 _HOST = "/job:localhost/replica:0/task:0/device:"
 _installed: list[Target] = []
@@ -122,6 +123,7 @@ def install(target: Target) -> None:
     def unpacked(self: tf.distribute.TPUStrategy, *args: Any, **kwargs: Any) -> None:
         real_init(self, *args, **kwargs)
         self._enable_packed_variable_in_eager_mode = False
+        note_chip(self, target.chip.name)
 
     tf.distribute.TPUStrategy.__init__ = unpacked
     _installed.append(target)

@@ -1,4 +1,4 @@
-"""What scripts/tpu_preflight.py does: compile the project's functions, say what they would cost.
+"""What the word preflight does: compile the project's functions, say what they would cost.
 
 Nothing here was ever run on a TPU: a pass says that the graph lowers, that XLA for TPUs builds it
 and that it fits the memory.
@@ -21,7 +21,6 @@ from efficientnet_tf.tpu.op_check import problems
 from efficientnet_tf.tpu.roofline import roofline
 from efficientnet_tf.tpu.targets import GIB, Target
 
-FUNCTIONS = ("train", "eval", "serving")
 LEVELS: dict[str, dict[str, Any]] = {"fast": FAST, "full": FULL}
 # Bytes of HBM for each byte of a network's layer outputs at the largest batch, where the compiler
 # recomputes what it can. Only a first guess: it saves compiles.
@@ -77,10 +76,11 @@ def check(
 
 def _introduce(experiment: Experiment, target: Target) -> None:
     batch = experiment.config.train.global_batch_size
-    replicas, size = target.devices, experiment.network.resolution
+    model, replicas = experiment.model, target.devices
+    size = model.network.resolution
     print(
-        f"{experiment.network.name}, {experiment.source.num_classes} classes, {size}x{size} "
-        f"pixels, {experiment.precision}, global batch {batch} on {target.name}: {target.chips} "
+        f"{model.network.name}, {experiment.data.source.num_classes} classes, {size}x{size} "
+        f"pixels, {model.precision}, global batch {batch} on {target.name}: {target.chips} "
         f"chips, {replicas} replicas of {batch // replicas} images",
         flush=True,
     )
@@ -191,7 +191,9 @@ def _is_done(rows: Sequence[batch_table.Row], target: Target) -> bool:
 
 def _next(experiment: Experiment, rows: Sequence[batch_table.Row], target: Target) -> int | None:
     usable = target.chip.usable_bytes
-    outputs = 2 * sum(math.prod(layer.output.shape[1:]) for layer in experiment.state.model.layers)
+    outputs = 2 * sum(
+        math.prod(layer.output.shape[1:]) for layer in experiment.model.state.model.layers
+    )
     guess = usable / (_SHARE_KEPT * outputs)
     return next_batch(batch_table.attempts(rows), guess, usable)
 

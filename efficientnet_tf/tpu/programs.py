@@ -13,6 +13,7 @@ from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.experiment.assembly import Experiment
 from efficientnet_tf.export import saved_model
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.models.folding import fold
 from efficientnet_tf.tpu import fake_strategy
 from efficientnet_tf.tpu.lowering import Trace, trace_plain, trace_replicated
@@ -43,7 +44,7 @@ def build(config: config_lib.ExperimentConfig, target: Target) -> Experiment:
     """
     fake_strategy.install(target)
     with tempfile.TemporaryDirectory() as directory, fake_strategy.one_copy():
-        return Experiment(without_files(config), directory, "local")
+        return Experiment(without_files(config), directory, Device("local"))
 
 
 def set_batch_size(experiment: Experiment, global_batch_size: int) -> None:
@@ -54,8 +55,8 @@ def set_batch_size(experiment: Experiment, global_batch_size: int) -> None:
 
 def train_trace(experiment: Experiment) -> Trace:
     """One update of `TrainStep` on one replica."""
-    step = experiment.train_step(experiment.schedule())
-    dataset = experiment.train_dataset_of(one_host(experiment))
+    step = experiment.updates.train_step()
+    dataset = experiment.updates.dataset(one_host(experiment))
     return trace_replicated(experiment.strategy, step.update, [dataset.element_spec], "train")
 
 
@@ -78,8 +79,8 @@ def serving_trace(experiment: Experiment, batch_size: int, dtype: str = "uint8")
     """
     if dtype not in ("uint8", "float32"):
         raise UsageError(f'dtype must be "uint8" or "float32", received "{dtype}".')
-    model = experiment.create_model("softmax", "float32")
-    size = experiment.network.resolution
+    model = experiment.model.create("softmax", "float32")
+    size = experiment.model.network.resolution
     spec = tf.TensorSpec([batch_size, size, size, 3], dtype)
     folded = fold(model)
     answer = saved_model.answers(partial(folded, training=False), folded.output_shape[-1], None)

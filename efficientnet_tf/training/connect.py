@@ -21,7 +21,9 @@ from typing import Any
 import tensorflow as tf
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.machine import chips
 from efficientnet_tf.machine import tpu as machine_tpu
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.training import multi_worker
 
 LOCAL = "local"
@@ -43,27 +45,20 @@ _MEANINGS = {
 }
 
 _connected: dict[str, tf.distribute.Strategy] = {}  # by address
+_chips: dict[tf.distribute.Strategy, str] = {}  # what TensorFlow does not tell of a TPUStrategy
 
 
-def connect(
-    tpu: str | None, zone: str | None = None, project: str | None = None
-) -> tf.distribute.Strategy:
+def connect(device: Device) -> tf.distribute.Strategy:
     """Connects to the accelerator and returns the strategy to train under.
 
     A TPU that this process is connected to already is returned as it is, whatever zone and
     project: setting it up anew would lose its variables.
 
-    Args:
-        tpu: "local" (TPU VM, Colab, Kaggle), the name of a Cloud TPU, a "grpc://..." address, ""
-            for the name in the environment (TPU_NAME), or None for the workers of TF_CONFIG if it
-            names any, else the GPUs of this machine, or its CPU if there is none.
-        zone, project: of the Cloud TPU; None asks the metadata server of Google Cloud.
-
     Raises:
         UsageError: no TPU answers there; the message says what was found and what to do.
     """
-    if tpu is None:
-        if zone or project:
+    if device.tpu is None:
+        if device.tpu_zone or device.tpu_project:
             raise UsageError("--tpu_zone and --tpu_project belong to a TPU: give --tpu=NAME, too.")
         workers = multi_worker.strategy_from_environment()
         if workers is not None:
@@ -72,14 +67,24 @@ def connect(
         if len(gpus) > 1:
             return tf.distribute.MirroredStrategy()
         return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
-    address = _address(tpu)
+    address = _address(device.tpu)
     if address not in _connected:
-        _connected[address] = _connect_tpu(address, zone, project)
+        _connected[address] = _connect_tpu(address, device.tpu_zone, device.tpu_project)
     return _connected[address]
 
 
 def is_tpu(strategy: tf.distribute.Strategy) -> bool:
     return isinstance(strategy, tf.distribute.TPUStrategy)
+
+
+def chip_of(strategy: tf.distribute.Strategy) -> str:
+    """The generation of a TPUStrategy's chips, such as "v5e"; "" if nothing said it."""
+    return _chips.get(strategy, "")
+
+
+def note_chip(strategy: tf.distribute.Strategy, chip: str) -> None:
+    """Says what `chip_of` answers, unless it was said before."""
+    _chips.setdefault(strategy, chip)
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:
@@ -119,11 +124,14 @@ def _address(tpu: str) -> str:
 
 def _connect_tpu(tpu: str, zone: str | None, project: str | None) -> tf.distribute.Strategy:
     has_name = tpu != LOCAL and not tpu.startswith(_SCHEME)
-    client = _cloud_tpu_client(tpu) if has_name else None
+    package = _cloud_tpu_client(tpu) if has_name else None
+    chip = chips.kind() if tpu == LOCAL else ""  # no address tells
     try:
         with _silent_tensorflow(), _limited_lookups():
-            if client is not None:
-                _check_cloud_tpu(client.Client(tpu=tpu, zone=zone, project=project))
+            if package is not None:
+                client = package.Client(tpu=tpu, zone=zone, project=project)
+                _check_cloud_tpu(client)
+                chip = chips.generation(client.accelerator_type() or "")
             resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
                 tpu=tpu, zone=zone, project=project
             )
@@ -132,7 +140,9 @@ def _connect_tpu(tpu: str, zone: str | None, project: str | None) -> tf.distribu
                     _check_answers(worker)
                 tf.config.experimental_connect_to_cluster(resolver)
             tf.tpu.experimental.initialize_tpu_system(resolver)
-            return tf.distribute.TPUStrategy(resolver)
+            strategy = tf.distribute.TPUStrategy(resolver)
+            note_chip(strategy, chip)
+            return strategy
     except Exception as error:  # TF raises many kinds here, down to KeyError and socket errors
         raise UsageError(machine_tpu.no_tpu(tpu, _reason(error))) from error
 

@@ -18,7 +18,7 @@ import tensorflow as tf
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.models.engine import Kernels
 from efficientnet_tf.training import cpu_kernels, tpu_kernels
-from efficientnet_tf.training.connect import is_tpu
+from efficientnet_tf.training.connect import chip_of, is_tpu
 
 BATCH_NORMS = ("official", "synchronised", "local")
 
@@ -48,15 +48,18 @@ def batch_norm_group_size(num_replicas: int, batch_norm: str = "official") -> in
         raise UsageError(
             f"{num_replicas} replicas do not divide into batch-norm groups of {group}; "
             "use a number of replicas that is a multiple of 8, or "
-            "--config.train.batch_norm=synchronised or local."
+            "--config.train.batch_norm_group=synchronised or local."
         )
     return group
 
 
 def kernels_for(strategy: tf.distribute.Strategy) -> Kernels | None:
-    """Faster training kernels for the strategy's devices, if there are any."""
+    """Faster training kernels for the strategy's devices, if there are any.
+
+    On a TPU only for chips for which they were found to be faster; none on one of unknown kind.
+    """
     if is_tpu(strategy):
-        return tpu_kernels
+        return tpu_kernels if chip_of(strategy) in tpu_kernels.CHIPS else None
     devices = strategy.extended.worker_devices
     if not all("CPU" in device.upper() for device in devices):
         return None

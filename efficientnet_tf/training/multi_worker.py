@@ -76,6 +76,11 @@ class Workers:
             self.is_chief = resolver.task_type == first and resolver.task_id == 0
         self._total = tf.function(self._sum, autograph=False)
 
+    def say(self, text: str) -> None:
+        """A line for people, if this is the one that speaks."""
+        if self.is_chief:
+            print(text, flush=True)
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in any process. Every process must ask, at the same point."""
         if self.count == 1:

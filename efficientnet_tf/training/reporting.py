@@ -12,11 +12,10 @@ from typing import Any, TextIO
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
+from efficientnet_tf.storage.files import write_text
+from efficientnet_tf.terminal.progress import SECONDS_BETWEEN_LINES, TerminalBar
 from efficientnet_tf.training.loop import CHECKPOINT, STEPS
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 class Reporter:
@@ -47,7 +46,6 @@ class Reporter:
         self._total = total_steps
         self._batch = global_batch_size
         self._rate = learning_rate
-        self._stream = stream = stream or sys.stdout  # the one of now, not of the import
         self._clock = clock
         self._first = first_step
         self._started = self._last_line = clock()
@@ -58,41 +56,32 @@ class Reporter:
         self._timed_step = first_step
         self._unwritten: list[str] = []
         self._scalars = tf.summary.create_file_writer(os.path.join(model_dir, "tensorboard"))
-        self._bar = None
-        if stream.isatty():
-            self._bar = tqdm(
-                total=total_steps * global_batch_size,
-                initial=first_step * global_batch_size,
-                unit=" images",
-                unit_scale=True,
-                file=stream,
-                dynamic_ncols=True,
-                smoothing=0.1,
-            )
+        self._bar = TerminalBar(
+            stream or sys.stdout,  # the one of now, not of the import
+            total=total_steps * global_batch_size,
+            initial=first_step * global_batch_size,
+            unit=" images",
+            unit_scale=True,
+        )
 
     def say(self, text: str) -> None:
         """A line for people, above the bar if there is one."""
-        if self._bar is not None:
-            self._bar.write(text, file=self._stream)
-        else:
-            print(text, file=self._stream, flush=True)
+        self._bar.say(text)
 
     def progress(self, step: int, losses: np.ndarray) -> None:
         """After a device loop: `losses` of the steps up to `step`."""
         loss, rate = float(losses.mean()), self._rate(step - 1)
         self._write(step, {"loss": loss, "learning_rate": rate})
-        if self._bar is not None:
+        if not self._bar.disable:
             self._bar.set_postfix_str(f"step {step}, loss {loss:.3f}, lr {rate:.4g}", refresh=False)
             self._bar.update(len(losses) * self._batch)
-        elif self._clock() - self._last_line >= _SECONDS_BETWEEN_LINES:
+        elif self._clock() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = self._clock()
             done, seconds = step - self._first, self._last_line - self._started
             left = (self._total - step) * seconds / done
-            print(
+            self.say(
                 f"step {step}/{self._total}  loss {loss:.3f}  lr {rate:.4g}  "
-                f"{done * self._batch / seconds:.0f} images/s  {_duration(left)} left",
-                file=self._stream,
-                flush=True,
+                f"{done * self._batch / seconds:.0f} images/s  {_duration(left)} left"
             )
 
     def evaluation(self, step: int, split: str, weights: str, metrics: dict[str, Any]) -> None:
@@ -143,8 +132,7 @@ class Reporter:
 
     def close(self) -> None:
         self._write_timing()
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.close()
         self._scalars.close()
 
 
@@ -185,6 +173,4 @@ def _cut_lines(path: str, step: int) -> None:
                     kept.append(line + "\n")
             except (ValueError, KeyError, TypeError):
                 continue
-    with tf.io.gfile.GFile(path + ".tmp", "w") as file:
-        file.write("".join(kept))
-    tf.io.gfile.rename(path + ".tmp", path, overwrite=True)
+    write_text(path, "".join(kept))

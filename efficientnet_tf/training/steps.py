@@ -12,13 +12,13 @@ batch norm then sees one part at a time, as it would see one replica.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from efficientnet_tf.config import OptimizerConfig, TrainConfig
 from efficientnet_tf.models.engine import use_engine
 from efficientnet_tf.optim.ema import ema_decay, ema_update
 from efficientnet_tf.optim.loss import (
@@ -27,40 +27,15 @@ from efficientnet_tf.optim.loss import (
     l2_penalty,
     softmax_cross_entropy,
 )
-from efficientnet_tf.optim.rmsprop import EPSILON, MOMENTUM, RHO
-from efficientnet_tf.training.distribution import ReplicaEngine, is_tpu, kernels_for
+from efficientnet_tf.training.distribution import (
+    ReplicaEngine,
+    batch_norm_group_size,
+    is_tpu,
+    kernels_for,
+)
 from efficientnet_tf.training.metrics import SUMS, batch_sums
 from efficientnet_tf.training.rematerialisation import Rematerialised
 from efficientnet_tf.training.state import TrainState
-
-
-@dataclass(frozen=True)
-class StepOptions:
-    """What an update does; the names are those of config.OptimizerConfig and TrainConfig.
-
-    Attributes:
-        optimizer: "rmsprop", or "sgd" with Nesterov's momentum.
-        rates: by path of a weight, what the learning rate is multiplied by; 1 for all others.
-        class_weights: of the loss, one for each class; None weighs all alike. The sum is divided
-            by the batch all the same, so weights of mean 1 over the data keep the loss' size.
-    """
-
-    global_batch_size: int
-    learning_rate: Callable[[Any], Any]
-    seed: int = 0
-    weight_decay: float = 1e-5
-    label_smoothing: float = 0.1
-    accumulation_steps: int = 1
-    clip_norm: float = 0.0
-    rho: float = RHO
-    momentum: float = MOMENTUM
-    epsilon: float = EPSILON
-    ema_decay: float = 0.9999
-    batch_norm_group: int = 1
-    rematerialise: bool = False
-    optimizer: str = "rmsprop"
-    rates: Mapping[str, float] = field(default_factory=dict)
-    class_weights: Sequence[float] | None = None
 
 
 class TrainStep:
@@ -69,6 +44,12 @@ class TrainStep:
     `TrainStep(...)(iterator, num_steps)` runs `num_steps` updates on the device and returns their
     losses, float32 [num_steps], L2 included. `num_steps` is a tensor: no retracing.
 
+    Args:
+        learning_rate: of a step, by its number.
+        rates: by path of a weight, what the learning rate is multiplied by; 1 for all others.
+        class_weights: of the loss, one for each class; None weighs all alike. The sum is divided
+            by the batch all the same, so weights of mean 1 over the data keep the loss' size.
+
     Attributes:
         seconds_waiting: of the last call, for the input: from asking for a batch to having it.
     """
@@ -76,18 +57,33 @@ class TrainStep:
     seconds_waiting = 0.0
 
     def __init__(
-        self, state: TrainState, options: StepOptions, strategy: tf.distribute.Strategy
+        self,
+        state: TrainState,
+        strategy: tf.distribute.Strategy,
+        learning_rate: Callable[[Any], Any],
+        optimizer: OptimizerConfig,
+        train: TrainConfig,
+        *,
+        rates: Mapping[str, float] | None = None,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         self._state = state
-        self._options = options
         self._strategy = strategy
+        self._learning_rate = learning_rate
+        self._optimizer = optimizer
+        self._train = train
+        self._rates = rates or {}
+        self._class_weights = class_weights
+        self._batch_norm_group = batch_norm_group_size(
+            strategy.num_replicas_in_sync, train.batch_norm_group
+        )
         self._trainable = list(state.trainable.items())
         self._decayed = [value for path, value in self._trainable if is_weight_decayed(path)]
         moving = state.moving()  # the average of what never moves is what it began as
         self._averaged = [(path, state.weights[path]) for path in state.average if path in moving]
         self._kernels = kernels_for(strategy)
         self._forward = state.model
-        if options.rematerialise:
+        if train.rematerialise:
             self._forward = Rematerialised(state.model, for_xla=is_tpu(strategy))
         self._run = tf.function(self._updates)
 
@@ -114,21 +110,20 @@ class TrainStep:
     @tf.autograph.experimental.do_not_convert
     def update(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         """One update in replica context; returns this replica's share of the loss."""
-        options = self._options
         loss, gradients = self.gradients(batch)
         replica = tf.distribute.get_replica_context()
         if replica.num_replicas_in_sync > 1:
             gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        if options.clip_norm > 0:
-            gradients, _ = tf.clip_by_global_norm(gradients, options.clip_norm)
+        if self._optimizer.clip_norm > 0:
+            gradients, _ = tf.clip_by_global_norm(gradients, self._optimizer.clip_norm)
         state = self._state
-        rate = options.learning_rate(state.step)
+        rate = self._learning_rate(state.step)
         for (path, weight), gradient in zip(self._trainable, gradients, strict=True):
-            own = options.rates.get(path, 1.0)
+            own = self._rates.get(path, 1.0)
             self._apply(path, weight, gradient, rate if own == 1.0 else rate * own)
         state.step.assign_add(1)
         if state.average:
-            decay = ema_decay(state.step, options.ema_decay)
+            decay = ema_decay(state.step, self._optimizer.ema_decay)
             for path, weight in self._averaged:
                 average = state.average[path]
                 average.assign(ema_update(average, weight, tf.cast(decay, average.dtype)))
@@ -137,14 +132,14 @@ class TrainStep:
     def _apply(self, path: str, weight: tf.Variable, gradient: tf.Tensor, rate: Any) -> None:
         # The kernels that TF1's and Keras' optimizers call: one operation in place of twenty,
         # which tests hold against rmsprop_update and nesterov_update.
-        options, state = self._options, self._state
+        optimizer, state = self._optimizer, self._state
         rate = tf.cast(rate, weight.dtype)
-        if options.optimizer == "sgd":
+        if optimizer.kind == "sgd":
             tf.raw_ops.ResourceApplyKerasMomentum(
                 var=weight.handle,
                 accum=state.momentum[path].handle,
                 lr=rate,
-                momentum=options.momentum,
+                momentum=optimizer.momentum,
                 grad=gradient,
                 use_nesterov=True,
             )
@@ -154,15 +149,15 @@ class TrainStep:
             ms=state.mean_square[path].handle,
             mom=state.momentum[path].handle,
             lr=rate,
-            rho=options.rho,
-            momentum=options.momentum,
-            epsilon=options.epsilon,
+            rho=optimizer.rho,
+            momentum=optimizer.momentum,
+            epsilon=optimizer.epsilon,
             grad=gradient,
         )
 
     def gradients(self, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """This replica's share of the loss and its gradients, over all parts of the batch."""
-        parts = self._options.accumulation_steps
+        parts = self._train.accumulation_steps
         if parts == 1:
             return self._part_gradients(batch["image"], batch["label"], 0)
         size = batch["image"].shape[0] // parts
@@ -187,9 +182,8 @@ class TrainStep:
     def _part_gradients(
         self, images: tf.Tensor, labels: tf.Tensor, part: Any
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        options = self._options
         engine = ReplicaEngine(
-            options.seed, self._state.step, part, options.batch_norm_group, self._kernels
+            self._train.seed, self._state.step, part, self._batch_norm_group, self._kernels
         )
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([weight for _, weight in self._trainable])
@@ -199,14 +193,14 @@ class TrainStep:
         return loss, tape.gradient(loss, [weight for _, weight in self._trainable])
 
     def _part_loss(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        options = self._options
-        losses = softmax_cross_entropy(logits, labels, options.label_smoothing)
-        if options.class_weights is not None:
-            losses *= class_weights_of(labels, options.class_weights)
-        loss = tf.reduce_sum(losses) / options.global_batch_size
-        if options.weight_decay > 0:
-            shares = self._strategy.num_replicas_in_sync * options.accumulation_steps
-            loss += options.weight_decay / shares * l2_penalty(self._decayed)
+        optimizer, train = self._optimizer, self._train
+        losses = softmax_cross_entropy(logits, labels, optimizer.label_smoothing)
+        if self._class_weights is not None:
+            losses *= class_weights_of(labels, self._class_weights)
+        loss = tf.reduce_sum(losses) / train.global_batch_size
+        if optimizer.weight_decay > 0:
+            shares = self._strategy.num_replicas_in_sync * train.accumulation_steps
+            loss += optimizer.weight_decay / shares * l2_penalty(self._decayed)
         return loss
 
 

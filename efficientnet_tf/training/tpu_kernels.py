@@ -16,7 +16,7 @@ pass on; the gradient therefore makes it anew from the maps that are kept anyway
 
 Sums are float32 whatever the maps are; what is rounded to the type of the maps is what is stored:
 the outputs and `scale * dz`. All maps are [batch, height, width, channels], of static shape.
-Layers get these kernels through `Engine.kernels`. They are for graphs that XLA compiles.
+Layers get them through `Engine.kernels`. They are for graphs that XLA compiles, on `CHIPS`.
 
 A kernel knows the one before it by a note on the tensor between them, as Keras leaves its masks.
 """
@@ -31,6 +31,9 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops  # its barrier has no pub
 
 from efficientnet_tf.models.engine import current_engine
 
+# Where the TPU compiler counts fewer bytes and no more memory than with the plain layers. On v3, v4
+# and v6e it does not (docs/tpu.md); v2 and v5p were not compared.
+CHIPS = ("v5e",)
 DTYPES = ("float32", "bfloat16")
 AVERAGES_MOMENTS = True
 

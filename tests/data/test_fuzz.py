@@ -96,6 +96,7 @@ def fuzz_images(count: int) -> tuple[int, int]:
 def fuzz_files(folder: Path, count: int) -> tuple[int, int]:
     """(mutated TFRecord files that could still be read whole, those that could not)."""
     from efficientnet_tf.data.sources.records import RecordFiles, RecordSource
+    from efficientnet_tf.data.sources.source import Pass
     from efficientnet_tf.data.sources.tfrecord import official_parser
 
     random = np.random.RandomState(1)
@@ -122,8 +123,8 @@ def fuzz_files(folder: Path, count: int) -> tuple[int, int]:
             files={"train": RecordFiles(paths, counts)},
             parse=official_parser(label_offset=1),
         )
-        options = {"epoch": 0, "seed": 0, "shuffle": False, "skip_errors": skip_errors}
-        examples = source.examples("train", **options).as_numpy_iterator()
+        how = Pass(skip_errors=skip_errors)
+        examples = source.examples("train", how).as_numpy_iterator()
         return sorted((int(example["index"]), example["image"]) for example in examples)
 
     indices = [file * 2**32 + number for file in range(count) for number in range(RECORDS)]

@@ -14,7 +14,7 @@ from efficientnet_tf.data.images.preprocessing import Preprocessing
 from efficientnet_tf.data.pipeline import eval_dataset, example_seed, train_dataset
 from efficientnet_tf.data.sources.in_memory import ArraySource, array_source, digits_source
 from efficientnet_tf.data.sources.records import RecordFiles, RecordSource
-from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
 from efficientnet_tf.data.sources.tfrecord import tfrecord_source
 from efficientnet_tf.errors import UsageError
 
@@ -386,8 +386,8 @@ def test_global_batches_are_dealt_in_order() -> None:
 
 def test_images_of_different_sizes() -> None:
     class TwoSizes(ArraySource):
-        def examples(self, split: str, **options) -> tf.data.Dataset:
-            return super().examples(split, **options).map(self.crop)
+        def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
+            return super().examples(split, how).map(self.crop)
 
         def crop(self, example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             rows = 5 + tf.cast(example["index"] % 2, tf.int32)

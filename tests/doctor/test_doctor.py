@@ -13,6 +13,8 @@ import pytest
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.doctor import checks
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.experiment.updates import Updates
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.machine.findings import BAD, OK, WARN, Finding
 from efficientnet_tf.training import connect
 
@@ -39,7 +41,7 @@ def statuses(findings: Iterator[Finding] | list[Finding]) -> dict[str, str]:
 
 
 def test_a_small_experiment_is_examined_to_the_end(tmp_path: Path) -> None:
-    found = list(checks.examine(small(), str(tmp_path / "run"), None, quick=True))
+    found = list(checks.examine(small(), str(tmp_path / "run"), quick=True))
     assert [f.subject for f in found] == ["device", "model_dir", "input", "step", "balance"]
     by_subject = {finding.subject: finding for finding in found}
     assert by_subject["device"].text.startswith("CPU (")
@@ -54,7 +56,7 @@ def test_without_a_data_dir_input_is_measured_with_photos(tmp_path: Path) -> Non
     config = small(source="folder")
     found = {
         finding.subject: finding
-        for finding in checks.examine(config, str(tmp_path / "run"), None, quick=True)
+        for finding in checks.examine(config, str(tmp_path / "run"), quick=True)
     }
     assert found["data_dir"].status == WARN
     assert "--data_dir" in found["data_dir"].remedies[0]
@@ -64,7 +66,7 @@ def test_without_a_data_dir_input_is_measured_with_photos(tmp_path: Path) -> Non
 
 def test_a_data_set_that_cannot_be_read_is_bad(tmp_path: Path) -> None:
     config = small(source="imagenet", data_dir=str(tmp_path))
-    found = list(checks.examine(config, str(tmp_path / "run"), None, quick=True))
+    found = list(checks.examine(config, str(tmp_path / "run"), quick=True))
     assert statuses(found)["data_dir"] == BAD
     assert statuses(found)["experiment"] == BAD
     assert "step" not in statuses(found)
@@ -77,7 +79,7 @@ def test_without_the_tpu_asked_for_the_rest_is_not_tried(
         raise UsageError("no TPU found for --tpu=local: why\nBAD x\nWhat to do:\n  1. This.\nEnd.")
 
     monkeypatch.setattr(connect, "connect", refuse)
-    (finding,) = checks.examine(small(), str(tmp_path), "local")
+    (finding,) = checks.examine(small(), str(tmp_path), Device("local"))
     assert finding == Finding(BAD, "device", "no TPU found for --tpu=local: why", ("This.",))
 
 
@@ -107,17 +109,19 @@ def test_a_loss_that_is_not_finite_is_bad(tmp_path: Path, monkeypatch: pytest.Mo
     def broken(*_: Any) -> Any:
         return lambda iterator, count: [math.nan] * count
 
-    monkeypatch.setattr(checks.Experiment, "train_step", broken)
-    found = list(checks.examine(small(), str(tmp_path / "run"), None, quick=True))
+    monkeypatch.setattr(Updates, "train_step", broken)
+    found = list(checks.examine(small(), str(tmp_path / "run"), quick=True))
     assert found[-1].status == BAD
     assert "not finite" in found[-1].text
 
 
-# The script
+# The word
 
 
-def run(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "doctor.py"), *arguments]
+def run(
+    *arguments: str, path: Path | None = None, python: tuple[str, ...] = (sys.executable,)
+) -> subprocess.CompletedProcess[str]:
+    command = [*python, str(ROOT / "main.py"), "doctor", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(path or "")}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
 
@@ -138,6 +142,17 @@ def test_a_tensorflow_that_would_abort_is_not_imported(tmp_path: Path) -> None:
     assert "libtpu 0.0.51 with tensorflow-tpu 2.20.0: `import tensorflow` aborts" in done.stdout
     assert "pip install libtpu==0.0.31" in done.stdout
     assert "device" not in done.stdout
+
+
+def test_a_machine_on_which_nothing_is_installed_is_examined() -> None:
+    bare = (sys.executable, "-S")  # without site-packages: not even absl is there
+    done = run("--tpu=local", python=bare)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "BAD   tensorflow" in done.stdout
+    assert "pip install" in done.stdout
+    done = run("--help", python=bare)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--quick" in done.stdout
 
 
 def test_help_and_wrong_use() -> None:

@@ -15,6 +15,7 @@ from efficientnet_tf.data.broken import BadExamples
 from efficientnet_tf.data.images.preprocessing import Preprocessing
 from efficientnet_tf.data.sources.files import file_source
 from efficientnet_tf.data.sources.in_memory import ArraySource, digits_source
+from efficientnet_tf.data.sources.source import IN_ORDER, Pass
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.evaluation import evaluator as evaluate
 from efficientnet_tf.evaluation.evaluator import (
@@ -99,8 +100,8 @@ def test_a_source_that_holds_less_than_it_says_is_an_error(
     class Short(ArraySource):
         """Says 179 and gives 170, as a set with a lost file would."""
 
-        def examples(self, split: str, **arguments: Any) -> tf.data.Dataset:
-            return super().examples(split, **arguments).take(170)
+        def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
+            return super().examples(split, how).take(170)
 
     source = Short(**{f.name: getattr(digits, f.name) for f in dataclasses.fields(digits)})
     evaluator = Evaluator(tiny_state(), replicas(1), source, PREPROCESSING, 64)
@@ -179,8 +180,8 @@ def test_answers_of_records_are_in_the_order_of_their_places(
     """Files are read by turns, so records do not come in that order."""
 
     class Mixed(ArraySource):
-        def examples(self, split: str, **arguments: Any) -> tf.data.Dataset:
-            return super().examples(split, **{**arguments, "shuffle": True})
+        def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
+            return super().examples(split, dataclasses.replace(how, shuffle=True))
 
     source = Mixed(**{f.name: getattr(digits, f.name) for f in dataclasses.fields(digits)})
     evaluator = Evaluator(tiny_state(), replicas(1), source, PREPROCESSING, 64)

@@ -1,4 +1,4 @@
-"""The flags of --mode=eval: what they mean, and what does not fit together."""
+"""The flags of the word evaluate: what they mean, and what does not fit together."""
 
 import re
 from pathlib import Path
@@ -10,16 +10,16 @@ from efficientnet_tf.config import ExperimentConfig, finish
 from efficientnet_tf.data.sources.in_memory import digits_source
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.evaluation.request import FLAGS, EvaluationRequest, evaluation_request, slug
-from efficientnet_tf.evaluation.target import result_name, splits_of
+from efficientnet_tf.evaluation.target import Target
 from efficientnet_tf.storage.files import write_json
 
 
-def asked(mode: str = "eval", **values: str) -> EvaluationRequest:
-    return evaluation_request({**{name: None for name, _ in FLAGS}, **values}, mode)
+def asked(**values: str) -> EvaluationRequest:
+    return evaluation_request({**{name: None for name, _ in FLAGS}, **values})
 
 
 def test_flags_are_read() -> None:
-    assert asked("train") == EvaluationRequest()
+    assert asked() == EvaluationRequest()
     assert asked(split="test, train,test").split == ("test", "train")
     assert asked(eval_resolution="96").eval_resolution == 96
     found = asked(eval_source="folder:photos", eval_variant="imagenet-a")
@@ -29,7 +29,6 @@ def test_flags_are_read() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"mode": "train", "split": "test"}, "--split is for --mode=eval, received --mode=train."),
         ({"split": "tset"}, 'received "tset". Did you mean "test"'),
         ({"split": ""}, "--split must be some of train, minival, test, joined by commas"),
         ({"eval_resolution": "7"}, 'number of pixels, at least 8, received "7".'),
@@ -65,10 +64,12 @@ def test_a_folder_or_table_is_meant_whole_unless_a_split_is_named() -> None:
 
 
 def test_splits_are_minival_and_test_of_the_run_and_the_test_of_another_set() -> None:
-    digits = digits_source()
-    assert splits_of(asked(), digits) == ("minival", "test")
-    assert splits_of(asked(eval_source="digits"), digits) == ("test",)
-    assert splits_of(asked(split="train"), digits) == ("train",)
+    def splits(**values: str) -> tuple[str, ...]:
+        return Target(asked(**values), ExperimentConfig(), "run", digits_source(), 10, None).splits
+
+    assert splits() == ("minival", "test")
+    assert splits(eval_source="digits") == ("test",)
+    assert splits(split="train") == ("train",)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +106,8 @@ def test_each_evaluation_has_a_name_of_its_own(
     config.data.eval_crop = "fraction"
     for field, value in crop.items():
         setattr(config.data, field, value)
-    arguments = (finish(config), str(tmp_path), "test", digits_source())
-    assert result_name(asked(**values), *arguments) == name
+    target = Target(asked(**values), finish(config), str(tmp_path), digits_source(), 10, None)
+    assert target.result_name("test") == name
 
 
 def test_names_of_files_are_plain() -> None:

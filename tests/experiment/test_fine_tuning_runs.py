@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from two_blocks import TWO_BLOCKS_FLAG
 
-from efficientnet_tf.commands.cli import main
+from efficientnet_tf.commands.command_line import main
 from efficientnet_tf.runs.trained_model import from_run
 
 ROOT = Path(__file__).parents[2]

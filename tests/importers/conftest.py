@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from efficientnet_tf.models.architecture import architecture_of, operations
+from efficientnet_tf.models.architecture import architecture_of
 from efficientnet_tf.models.variants import VARIANTS
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "importers"
@@ -27,7 +27,7 @@ def skeleton(name, classes=1000):
     def add(path, shape):
         weights.append(SimpleNamespace(path=path, shape=tuple(shape)))
 
-    for one in operations(architecture_of(VARIANTS[name]), classes):
+    for one in architecture_of(VARIANTS[name]).operations(classes):
         if "/" in one.name:  # block1a_se/reduce
             add(f"{one.name}_kernel", (1, 1, *one.kernel_shape))
             add(f"{one.name}_bias", one.kernel_shape[1:])

@@ -304,20 +304,20 @@ def test_only_our_models_take_a_contract(tiny_network):
         apply_contract(other, family_contract("imagenet", 224))
 
 
-# ---- the script
+# ---- the word
 
 
-def script(*flags):
+def word(*flags):
     return subprocess.run(
-        [sys.executable, "scripts/import_weights.py", *flags],
+        [sys.executable, "main.py", "import-weights", *flags],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
 
 
-def test_the_script_imports_and_prints_the_receipt(output):
-    done = script(
+def test_the_word_imports_and_prints_the_receipt(output):
+    done = word(
         "--model=efficientnet-b0",
         f"--from={CKPT}",
         f"--output={output}",
@@ -330,7 +330,7 @@ def test_the_script_imports_and_prints_the_receipt(output):
     assert weights_file.read_info(output).coefficients == NARROW
 
 
-def test_the_script_refuses_in_one_line(output):
-    done = script(f"--output={output}")
+def test_the_word_refuses_in_one_line(output):
+    done = word(f"--output={output}")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: --from is needed.\n"

@@ -279,7 +279,7 @@ def test_imagenet_of_other_variants_names_the_script():
     with pytest.raises(UsageError) as error:
         imagenet.load(model)
     assert "nothing is published for efficientnet-lite0 in Keras' place" in str(error.value)
-    assert "import_weights.py --model=efficientnet-lite0" in str(error.value)
+    assert "main.py import-weights --model=efficientnet-lite0" in str(error.value)
 
 
 def test_imagenet_has_a_thousand_classes(tiny_network):

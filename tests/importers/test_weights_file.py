@@ -220,8 +220,8 @@ def test_damaged_metadata_are_refused(path, change):
 
 def test_places_that_cannot_be_written_are_refused(tmp_path, model):
     folder = str(tmp_path)
-    assert refused(weights_file.check_output, folder) == (
-        f'--output: "{folder}" is a folder; give the name of a file.'
+    assert refused(weights_file.save, folder, arrays_of(model), INFO) == (
+        f'--output: "{folder}" cannot be written: it is a folder; give the name of a file.'
     )
     path = str(tmp_path / "none" / "x.safetensors")
     assert refused(weights_file.save, path, arrays_of(model), INFO) == (

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from efficientnet_tf.inference.prediction_table import (
     Unusable,
     best,
     check_table_path,
-    check_writable,
     write_table,
 )
 
@@ -100,19 +100,27 @@ def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_refused_before(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for path in (tmp_path / "file" / "out.csv", tmp_path):
+    (tmp_path / "folder.csv").mkdir()
+    for path in (tmp_path / "file" / "out.csv", tmp_path / "folder.csv"):
         with pytest.raises(UsageError, match=f'--output: "{path}" cannot be written: '):
-            check_writable("--output", str(path))
+            check_table_path(str(path))
     check_table_path(str(tmp_path / "new" / "out.csv"))
     assert list((tmp_path / "new").iterdir()) == [], "the trial leaves nothing behind"
 
 
-def test_failing_to_write_keeps_the_old_file(tmp_path: Path) -> None:
-    (tmp_path / "out.csv.tmp").mkdir()
+def test_failing_to_write_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "out.csv").write_text("old")
-    with pytest.raises(RunError, match="could not be written"):
+
+    def full_disk(old: str, new: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(RunError, match="could not be written: No space left on device"):
         write_table(str(tmp_path / "out.csv"), OUTCOMES)
     assert (tmp_path / "out.csv").read_text() == "old"
+    assert os.listdir(tmp_path) == ["out.csv"]
 
 
 # The kit's numbers are in no order of the WordNet IDs: here they run backwards.

@@ -71,6 +71,19 @@ def test_older_chips_have_accel_devices_and_containers_no_pci_bus(tmp_path: Path
     assert has_chips(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("accelerator", "expected"),
+    [("v5litepod-8", "v5e"), ("v6e-1", "v6e"), ("v4-8", "v4"), ("v3-32", "v3"), ("", "")],
+)
+def test_where_the_pci_bus_is_silent_the_environment_tells_the_kind(
+    accelerator: str, expected: str, v5e: Path, tmp_path: Path
+) -> None:
+    environment = {"TPU_ACCELERATOR_TYPE": accelerator}
+    assert chips.kind(environment, tmp_path / "container") == expected
+    assert chips.kind(environment, v5e) == "v5e"
+    assert chips.kind({}, tmp_path / "container") == ""
+
+
 def test_other_devices_are_no_tpu(tmp_path: Path) -> None:
     pci(tmp_path, "0x10de", "0x0063")  # NVIDIA's vendor id
     pci(tmp_path, "0x1ae0", "0x0042")  # Google's network card

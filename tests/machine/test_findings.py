@@ -41,7 +41,7 @@ def test_a_healthy_machine_whose_tpu_fails_is_told_where_to_look() -> None:
     assert text.startswith("no TPU found for --tpu=local: libtpu finds no TPU\nOK    python")
     assert "Restart the runtime" in text
     assert "/tmp/tpu_logs" in text
-    assert "`python scripts/doctor.py --tpu=local` checks the rest." in text
+    assert "`python main.py doctor --tpu=local` checks the rest." in text
 
 
 @pytest.mark.usefixtures("healthy")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.models.architecture import block_name, count, make_architecture
-from efficientnet_tf.models.variants import VARIANTS, find_variant
+from efficientnet_tf.models.operations import count
+from efficientnet_tf.models.scaling import block_name
+from efficientnet_tf.models.variants import VARIANTS, find_variant, make_architecture
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PARAMS = json.loads((GOLDEN / "params.json").read_text())
@@ -24,7 +25,7 @@ def test_the_recorded_variants_are_the_ones_that_are_built():
 @pytest.mark.parametrize("name", PARAMS)
 def test_parameters_and_multiply_adds_are_exactly_the_recorded_ones(name):
     recorded = PARAMS[name]
-    counts = count(make_architecture(name), recorded["num_classes"])
+    counts = count(make_architecture(name).operations(recorded["num_classes"]))
     assert counts.trainable_params == recorded["trainable_params"]
     assert counts.total_params == recorded["total_params"]
     assert counts.multiply_adds == recorded["multiply_adds"]
@@ -211,7 +212,7 @@ def test_an_architecture_cannot_change():
 
 def test_a_count_changes_with_the_classes_alone():
     b0 = make_architecture("efficientnet-b0")
-    thousand, ten = count(b0, 1000), count(b0, 10)
+    thousand, ten = count(b0.operations(1000)), count(b0.operations(10))
     assert thousand.trainable_params - ten.trainable_params == 990 * (1280 + 1)
     assert thousand.total_params - ten.total_params == 990 * (1280 + 1)
     assert thousand.multiply_adds - ten.multiply_adds == 990 * 1280
@@ -222,7 +223,7 @@ def test_odd_sides_are_halved_upwards():
     blocks_args = ["r1_k3_s11_e1_i32_o16"]
     network = make_architecture("efficientnet-b0", resolution=5, blocks_args=blocks_args)
     per_position = 27 * 32 + 9 * 32 + 32 * 16 + 16 * 1280
-    assert count(network, 7).multiply_adds == 9 * per_position + 1280 * 7
+    assert count(network.operations(7)).multiply_adds == 9 * per_position + 1280 * 7
 
 
 BAD = [

@@ -363,9 +363,9 @@ BAD = [
     (
         {"weights": "noisy-student"},
         'weights must be None, "imagenet" (those that keras.applications fetches), the path of a '
-        ".safetensors file of scripts/import_weights.py, or of a .weights.h5 file saved from this "
+        ".safetensors file of `main.py import-weights`, or of a .weights.h5 file saved from this "
         "model, received 'noisy-student'. Official TF1 checkpoints, files of Keras and of timm are "
-        "imported by scripts/import_weights.py.",
+        "imported by `main.py import-weights`.",
     ),
     (
         {"input_shape": (32, 32, 1)},

@@ -20,7 +20,7 @@ from efficientnet_tf.runs.checkpoint import (
     read_classes,
     write_classes,
 )
-from efficientnet_tf.storage.files import read_json, write_json
+from efficientnet_tf.storage.files import read_json
 from efficientnet_tf.training.state import TrainState
 
 
@@ -242,26 +242,6 @@ def configured(**train: Any) -> ExperimentConfig:
     for name, value in train.items():
         setattr(config.train, name, value)
     return finish(config)
-
-
-def test_json_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = str(tmp_path / "results.json")
-    write_json(path, {"top1": 0.5})
-    assert read_json(path) == {"top1": 0.5}
-    write_json(path, {"top1": 0.75})
-    assert read_json(path) == {"top1": 0.75}
-    assert os.listdir(tmp_path) == ["results.json"]
-    with pytest.raises(TypeError):
-        write_json(path, {"top1": object()})
-    assert read_json(path) == {"top1": 0.75}
-
-    def fail(*args: Any, **kwargs: Any) -> None:
-        raise tf.errors.UnknownError(None, None, "killed")
-
-    monkeypatch.setattr(tf.io.gfile, "rename", fail)
-    with pytest.raises(tf.errors.UnknownError):
-        write_json(path, {"top1": 0.25})
-    assert read_json(path) == {"top1": 0.75}
 
 
 def test_a_new_folder_gets_the_configuration(tmp_path: Path) -> None:

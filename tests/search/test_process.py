@@ -1,21 +1,20 @@
 """The process of a candidate: killed, stopped, crashed, orphaned; and resumed by the next one."""
 
 import json
-import os
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from efficientnet_tf import config as config_lib
+from efficientnet_tf.errors import Stopped
+from efficientnet_tf.runs import jobs
 from efficientnet_tf.search import process
 
-DEVICE = {"tpu": None, "tpu_zone": None, "tpu_project": None}
 TINY = {
     **config_lib.to_dict(config_lib.ExperimentConfig()),
     "model.resolution": 16,
@@ -42,19 +41,12 @@ def in_background(
             super().__init__(*arguments, **options)
             started.append(self)
 
-    monkeypatch.setattr(process.subprocess, "Popen", Noted)
-    results: list[dict[str, Any]] = []
-    job = {"config": TINY, **DEVICE}
-    thread = threading.Thread(target=lambda: results.append(process.train_in_process(job, run)))
-    thread.start()
+    monkeypatch.setattr(jobs.subprocess, "Popen", Noted)
+    job = {"config": TINY, "device": {}}
+    found = ThreadPoolExecutor(1).submit(process.train_in_process, job, run)
     while not started:
         time.sleep(0.01)
-
-    def result() -> dict[str, Any]:
-        thread.join(timeout=120)
-        return results[0]
-
-    return started[0], result
+    return started[0], lambda: found.result(timeout=120)
 
 
 def wait_for_a_checkpoint(run: Path) -> None:
@@ -84,7 +76,8 @@ def test_killed_in_training_then_resumed_then_stopped(
     running, result = in_background(monkeypatch, run)
     wait_for_a_checkpoint(run)
     running.terminate()
-    assert result() == {"stopped": True}
+    with pytest.raises(Stopped, match='training of "run" was stopped; the same command goes on'):
+        result()
     log = (run / "log.txt").read_text()
     assert "resumed at step" in log
     assert "stopped by SIGTERM at step" in log
@@ -96,7 +89,8 @@ def test_killed_before_it_said_anything(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert result() == {"error": "killed by SIGKILL (out of memory?): no output"}
     running, result = in_background(monkeypatch, tmp_path / "other")
     running.terminate()
-    assert result() == {"stopped": True}, "before it can save, too"
+    with pytest.raises(Stopped):  # before it can save, too
+        result()
 
 
 def test_a_crash_has_its_last_line_as_reason(
@@ -104,12 +98,12 @@ def test_a_crash_has_its_last_line_as_reason(
 ) -> None:
     (tmp_path / "absl.py").write_text("raise OSError('no absl today')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    found = process.train_in_process({"config": TINY, **DEVICE}, tmp_path / "run")
+    found = process.train_in_process({"config": TINY, "device": {}}, tmp_path / "run")
     assert found == {"error": "ended with exit code 1: OSError: no absl today"}
 
 
 def test_a_wrong_configuration_is_the_reason(tmp_path: Path) -> None:
-    job = {"config": {**TINY, "model.blocks_args": ["r1_k3"]}, **DEVICE}
+    job = {"config": {**TINY, "model.blocks_args": ["r1_k3"]}, "device": {}}
     found = process.train_in_process(job, tmp_path / "run")
     assert found["error"].startswith('block string "r1_k3": token "s" (strides) is missing')
 
@@ -137,24 +131,10 @@ def test_ctrl_c_in_the_search_ends_the_child(
                 raise KeyboardInterrupt
             return super().wait(timeout)
 
-    monkeypatch.setattr(process.subprocess, "Popen", Interrupted)
+    monkeypatch.setattr(jobs.subprocess, "Popen", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        process.train_in_process({"config": TINY, **DEVICE}, tmp_path / "run")
+        process.train_in_process({"config": TINY, "device": {}}, tmp_path / "run")
     assert started[0].poll() is not None
-
-
-def test_the_child_ends_when_the_search_is_gone(tmp_path: Path) -> None:
-    job = {"config": TINY, **DEVICE, "model_dir": str(tmp_path), "result": str(tmp_path / "r")}
-    (tmp_path / "job.json").write_text(json.dumps(job))
-    orphan = subprocess.Popen(
-        [sys.executable, "-m", "efficientnet_tf.search.child", str(tmp_path / "job.json")],
-        stdin=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-    )
-    assert orphan.stdin is not None
-    orphan.stdin.close()  # as the system does when the search is killed
-    assert orphan.wait(timeout=60) == 1
-    assert not os.path.exists(tmp_path / "r")
 
 
 def test_configurations_come_back_from_json_as_they_went() -> None:

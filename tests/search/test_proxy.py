@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import RunError, Stopped, UsageError
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.search import proxy as proxy_lib
-from efficientnet_tf.search.proxy import Candidate, Device, Proxy
+from efficientnet_tf.search.proxy import Candidate, Proxy
 
 # By hand for 16x16 pixels: stem 3x3x3x32 and the separable block 3x3x32 + 32x16 at 8x8 (the block
 # at 4x4), the last convolution 16x1280 at 4x4, ten classes.
@@ -101,7 +102,8 @@ def test_a_job_is_the_base_with_the_changes_and_the_seed(
     assert [row.seed for row in rows] == [0, 7]
     (_, _), (job, run) = answers["jobs"]
     expected = {**config_lib.to_dict(base()), **candidate.changes, "train.seed": 7}
-    assert job == {"config": expected, "tpu": "local", "tpu_zone": "zone", "tpu_project": None}
+    device = {"tpu": "local", "tpu_zone": "zone", "tpu_project": None}
+    assert job == {"config": expected, "device": device}
     assert run == (tmp_path / "runs" / proxy.digest / "wide-1.2-seed7").resolve()
 
 
@@ -170,11 +172,11 @@ def test_failures_after_a_success_do_not_stop_it(answers: dict[str, Any], tmp_pa
 
 
 def test_a_stopped_training_is_no_failure(answers: dict[str, Any], tmp_path: Path) -> None:
-    answers["found"]["small"] = {"stopped": True}
-    with (
-        open_proxy(tmp_path) as proxy,
-        pytest.raises(RunError, match='"small" was stopped by a signal; the same command goes on'),
-    ):
+    def stopped(run: Path) -> dict[str, Any]:
+        raise Stopped
+
+    answers["found"]["small"] = stopped
+    with open_proxy(tmp_path) as proxy, pytest.raises(Stopped):
         proxy.evaluate(NETWORK, [0])
     assert open_proxy(tmp_path).results.rows == []
 

@@ -14,7 +14,9 @@ from typing import Any, cast
 
 import pytest
 
-from efficientnet_tf.commands import cli
+from efficientnet_tf.commands import command_line
+from efficientnet_tf.commands.experiment_flags import parse_experiment, take_experiment
+from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.models.block_string import decode_all
 from efficientnet_tf.search import architecture_search, proxy
@@ -25,7 +27,6 @@ from efficientnet_tf.search.searchers import RandomSearch
 from efficientnet_tf.search.space import Network, Space
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "scripts" / "search_architecture.py"
 BASELINE = ("r2_k3_s22_e6_i32_o24_se0.25", "r2_k5_s22_e6_i24_o40_se0.25")
 FLAGS = [
     f"--config={ROOT}/configs/digits.py",
@@ -57,16 +58,11 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def search(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Runs the script in this process with made-up trainings: code, output, errors.
+    """Runs the word in this process with made-up trainings: code, output, errors.
 
     `search.fails(network)` says whether a training fails; `search.trained` has all networks and
     seeds that were trained; Ctrl-C comes at training number `search.interrupted_at`.
     """
-    specification = importlib.util.spec_from_file_location("search_architecture", SCRIPT)
-    assert specification is not None
-    assert specification.loader is not None
-    script = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(script)
 
     class Search:
         fails: Callable[[Network], bool] = staticmethod(lambda network: False)
@@ -76,10 +72,9 @@ def search(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
             self.trained: list[tuple[Network, int]] = []
 
         def __call__(self, *flags: str) -> tuple[int, str, str]:
-            argv = [str(SCRIPT), *FLAGS, *flags]
+            argv = ["main.py", "search-architecture", *FLAGS, *flags]
             monkeypatch.setattr(sys, "argv", argv)  # ml_collections looks for overrides there
-            code = script.main(argv)
-            return (code, *capsys.readouterr())
+            return (command_line.main(), *capsys.readouterr())
 
         def train(self, job: dict[str, Any], run: Path) -> dict[str, Any]:
             if len(self.trained) == self.interrupted_at:
@@ -98,9 +93,10 @@ def search(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 def test_the_true_command_trains_and_its_answer_fits_main(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [sys.executable, str(SCRIPT), *FLAGS, "--candidates=1", "--confirm_seeds=0"]
+    command = [sys.executable, str(ROOT / "main.py"), "search-architecture", *FLAGS]
+    command += ["--candidates=1", "--confirm_seeds=0", "--searcher=random"]
     done = subprocess.run(
-        [*command, "--searcher=random", f"--output_dir={tmp_path}/out"],
+        [*command, f"--output_dir={tmp_path}/out"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -116,7 +112,9 @@ def test_the_true_command_trains_and_its_answer_fits_main(
     assert (tmp_path / "out" / "pareto.png").exists()
     argv = ["main.py", *shlex.split(flag)]  # as the shell gives it to main.py
     monkeypatch.setattr(sys, "argv", argv)
-    _, config = cli.parse(argv)
+    take = FlagGroups()
+    take_experiment(take)
+    config, _ = parse_experiment(take, argv)
     assert config.model.blocks_args == tuple(row["changes"]["model.blocks_args"])
 
 
@@ -189,16 +187,16 @@ def test_several_seeds_have_a_spread(search: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--searcher=greedy"], 'searcher must be one of evolution, random, received "greedy"'),
-        (["--candidates=0"], 'flag --candidates must be a whole number from 1 on, received "0"'),
-        (["--seeds=two"], 'flag --seeds must be a whole number from 1 on, received "two"'),
-        (["--confirm_seeds=-1"], 'flag --confirm_seeds must be a whole number from 0 on'),
+        (["--searcher=greedy"], "--searcher=greedy: value should be one of <evolution|random>"),
+        (["--candidates=0"], "--candidates=0: expected a whole number of at least 1, received 0"),
+        (["--seeds=two"], "--seeds=two: expected a whole number of at least 1, received two"),
+        (["--confirm_seeds=-1"], "--confirm_seeds=-1: expected a whole number of at least 0"),
         (["--population=4", "--sample=5"], "sample must be from 1 to the population of 4"),
-        (["--exponent=cheap"], 'flag --exponent must be a number, received "cheap"'),
+        (["--exponent=cheap"], "--exponent=cheap: expected a finite number, received cheap"),
         (["--exponent=0.07"], "exponent must be at most 0, as in the paper's -0.07"),
         (["--exponent_below=1"], "exponent_below must be at most 0"),
         (["--target_multiply_adds=0"], "target must be a number of multiply-adds above 0"),
-        (["--mode=train"], "flag --mode is one of main.py, not of this script"),
+        (["--mode=train"], "unknown flag --mode."),
         (["--candidate=3"], 'unknown flag --candidate. Did you mean "candidates"'),
         (["--config.train.epoch=3"], 'config has no field "train.epoch"'),
         (["--model=efficientnet-b9"], 'unknown model "efficientnet-b9"'),

@@ -3,7 +3,7 @@
 import pytest
 from absl import flags
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import RunError, Stopped, UsageError
 from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
 
 
@@ -16,6 +16,7 @@ def fails(error: BaseException) -> None:
     [
         (UsageError("wrong"), 2, "error: wrong\n"),
         (RunError("broken"), 1, "error: broken\n"),
+        (Stopped("stopped at step 3"), 130, "stopped at step 3\n"),
         (flags.Error("no flag"), 2, "error: no flag. See --help.\n"),
         (KeyboardInterrupt(), 130, "stopped; the same command goes on from there\n"),
     ],

@@ -2,7 +2,7 @@
 
 import io
 
-from efficientnet_tf.terminal.progress import progress_bar
+from efficientnet_tf.terminal.progress import TerminalBar, progress_bar
 
 
 class Terminal(io.StringIO):
@@ -41,3 +41,16 @@ def test_small_counts_are_whole_numbers() -> None:
     with progress_bar(7, " images", "predicting", stream=stream) as bar:
         bar.update(7)
     assert stream.getvalue().splitlines()[-1].startswith("predicting: 7/7 images, 00:00")
+
+
+def test_lines_above_a_bar_or_alone() -> None:
+    alone, terminal = io.StringIO(), Terminal()
+    for stream in (alone, terminal):
+        with TerminalBar(stream, total=4, unit="run") as bar:
+            bar.say("one was there")
+            bar.skip()
+            bar.say("two")
+            bar.update(3)
+    assert alone.getvalue() == "one was there\ntwo\n"
+    assert "\rone was there\n" in terminal.getvalue()
+    assert "| 4/4 [" in terminal.getvalue()

@@ -33,7 +33,9 @@ def main(tpu_types: str) -> None:
         for program in lowered:
             result = compiler.compile_program(program, each)
             print(json.dumps(dataclasses.asdict(result)), flush=True)
-    trainable = sum(value.shape.num_elements() for value in experiment.state.trainable.values())
+    trainable = sum(
+        value.shape.num_elements() for value in experiment.model.state.trainable.values()
+    )
     print(json.dumps({"name": "model", "trainable_weights": trainable}))
 
 

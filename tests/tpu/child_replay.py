@@ -19,17 +19,17 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from tiny_experiment import tiny_config  # noqa: E402
 
-from efficientnet_tf.experiment import assembly  # noqa: E402
 from efficientnet_tf.experiment.assembly import Experiment  # noqa: E402
 from efficientnet_tf.tpu import lowering, programs, replay  # noqa: E402
 from efficientnet_tf.tpu.targets import target  # noqa: E402
+from efficientnet_tf.training import steps  # noqa: E402
 
 IMAGES = 4  # of a replica
 
 
 def batch_of(experiment: Any, images: int) -> dict[str, np.ndarray]:
     random = np.random.RandomState(0)
-    dtype = experiment.train_dataset_of(tf.distribute.InputContext(1, 0, 1)).element_spec["image"]
+    dtype = experiment.updates.dataset(tf.distribute.InputContext(1, 0, 1)).element_spec["image"]
     pixels = random.randint(0, 256, (images, 32, 32, 3))
     return {
         "image": tf.cast(pixels, dtype.dtype).numpy(),
@@ -52,7 +52,7 @@ def replayed(experiment: Any, program: Any, batch: Any, replicas: int) -> Any:
     """(loss of all replicas, variables of the first, largest difference between the replicas)."""
     names = {
         id(variable.values[0].handle): name
-        for name, variable in experiment.state.named_variables().items()
+        for name, variable in experiment.model.state.named_variables().items()
     }
     values = replay.variable_values(program)
     inputs = []
@@ -73,9 +73,9 @@ def own_step(config: Any, before: Any, batch: Any, compiled: bool) -> Any:
     Of the step as TensorFlow runs it on one replica, from the same values.
     """
     with tempfile.TemporaryDirectory() as directory:
-        experiment = Experiment(config, directory, None)
-    variables = experiment.state.named_variables()
-    step = experiment.train_step(experiment.schedule())
+        experiment = Experiment(config, directory)
+    variables = experiment.model.state.named_variables()
+    step = experiment.updates.train_step()
     update = (
         tf.function(step.update, jit_compile=True, autograph=False) if compiled else step.update
     )
@@ -84,7 +84,7 @@ def own_step(config: Any, before: Any, batch: Any, compiled: bool) -> Any:
     for number in (before["step"] + 1, before["step"]):
         for name, value in before.items():
             variables[name].assign(value)
-        experiment.state.step.assign(number)
+        experiment.model.state.step.assign(number)
         losses.append(float(experiment.strategy.run(update, args=(tensors,))))
     return losses[1], losses[0], {name: variables[name].numpy() for name in before}
 
@@ -111,7 +111,7 @@ def main(tpu_type: str) -> None:
     replicas = target(tpu_type).devices
     replay.make_devices(replicas)
     # All replicas share moments, so that they are one replica with all images.
-    assembly.batch_norm_group_size = lambda number, *_: number
+    steps.batch_norm_group_size = lambda number, *_: number
     one_replica = [{"masks": False, "parts": 2}, {"masks": True}]
     for case in one_replica if replicas == 1 else [{"masks": False}]:
         print(json.dumps(compare(tpu_type, **case)), flush=True)

@@ -73,7 +73,7 @@ def main(tpu_type: str, models: str, extent: str = "") -> None:
         for dtype in ("uint8", "float32"):
             show(model, programs.serving_trace(experiment, 8, dtype))
         if model == "tiny":  # the check must see what is inside strategy.run and inside a loop
-            step = experiment.train_step(experiment.schedule())
+            step = experiment.updates.train_step()
 
             def bad(batch: Any, step: Any = step) -> Any:
                 loss = step.update(batch)
@@ -85,7 +85,7 @@ def main(tpu_type: str, models: str, extent: str = "") -> None:
                 tf.while_loop(lambda index: index < 2, body, [0])
                 return tf.cast(loss, tf.float64)
 
-            dataset = experiment.train_dataset_of(programs.one_host(experiment))
+            dataset = experiment.updates.dataset(programs.one_host(experiment))
             show("bad", tracing.trace_replicated(experiment.strategy, bad, [dataset.element_spec]))
 
 

@@ -33,7 +33,7 @@ SIZES = {B0: (5_288_548, 385_814_752), B7: (66_347_960, 37_745_884_192)}
 def test_the_train_step_compiles_and_fits(
     model: str, tpu_type: str, global_batch_size: int
 ) -> None:
-    command = [sys.executable, "scripts/tpu_preflight.py", f"--model={model}"]
+    command = [sys.executable, "main.py", "preflight", f"--model={model}"]
     command += [f"--tpu_type={tpu_type}", f"--global_batch_size={global_batch_size}"]
     done = subprocess.run(
         [*command, "--functions=train"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -10,14 +10,18 @@ from efficientnet_tf.machine.startup import start_tensorflow
 start_tensorflow()
 import numpy as np, tensorflow as tf
 from efficientnet_tf.errors import RunError
+from efficientnet_tf.machine.device import Device
+from efficientnet_tf.training import tpu_kernels
 from efficientnet_tf.training.connect import connect
+from efficientnet_tf.training.distribution import kernels_for
 from efficientnet_tf.tpu import fake_strategy, lowering, tracing
 from efficientnet_tf.tpu.targets import target
 
 fake_strategy.install(target("{name}"))
-strategy = connect("local")
+strategy = connect(Device("local"))
 assert isinstance(strategy, tf.distribute.TPUStrategy), strategy
 assert strategy.num_replicas_in_sync == {replicas}
+assert kernels_for(strategy) is {kernels}
 try:
     fake_strategy.install(target("v5litepod-4"))
     raise SystemExit("a second slice was installed")
@@ -58,14 +62,18 @@ print("good")
 """
 
 
-@pytest.mark.parametrize(("name", "replicas"), [("v3-8", 8), ("v5litepod-4", 4)])
-def test_a_tpu_strategy_without_a_tpu(name: str, replicas: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "replicas", "kernels"),
+    [("v3-8", 8, "None"), ("v5litepod-4", 4, "tpu_kernels"), ("v4-8", 4, "None")]
+    + [("v6e-4", 4, "None")],
+)
+def test_a_tpu_strategy_without_a_tpu(name: str, replicas: int, kernels: str) -> None:
     if name == "v5litepod-4":
         program = PROGRAM.replace('target("v5litepod-4"))\n    raise', 'target("v3-8"))\n    raise')
     else:
         program = PROGRAM
     done = subprocess.run(
-        [sys.executable, "-c", program.format(name=name, replicas=replicas)],
+        [sys.executable, "-c", program.format(name=name, replicas=replicas, kernels=kernels)],
         capture_output=True,
         text=True,
         check=False,

@@ -19,13 +19,15 @@ import tensorflow as tf
 
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.machine import tpu as machine_tpu
+from efficientnet_tf.machine.device import Device
 from efficientnet_tf.training import connect as module
-from efficientnet_tf.training.connect import connect, describe, is_tpu
+from efficientnet_tf.training.connect import chip_of, connect, describe, is_tpu
 
 
 @pytest.fixture(autouse=True)
 def nothing_connected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_connected", {})
+    monkeypatch.setattr(module, "_chips", {})
     for name in module._NAME_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
@@ -38,6 +40,7 @@ class World:
         self.workers = ["10.0.0.2:8470"]
         self.state: str | None = "READY"
         self.health: str | None = "HEALTHY"
+        self.accelerator: str | None = "v5litepod-8"
         self.version: str | None = f"tpu-vm-tf-{tf.__version__}"
 
     def note(self, *call: Any) -> None:
@@ -55,6 +58,7 @@ class World:
             state=lambda: self.state,
             health=lambda: self.health,
             runtime_version=lambda: self.version,
+            accelerator_type=lambda: self.accelerator,
         )
 
 
@@ -76,7 +80,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 def refusal(*arguments: Any) -> str:
     with pytest.raises(UsageError) as caught:
-        connect(*arguments)
+        connect(Device(*arguments))
     return str(caught.value)
 
 
@@ -84,7 +88,7 @@ def refusal(*arguments: Any) -> str:
 
 
 def test_without_a_tpu_it_runs_on_the_cpu() -> None:
-    strategy = connect(None)
+    strategy = connect(Device())
     assert strategy.num_replicas_in_sync == 1
     assert not is_tpu(strategy)
     assert describe(strategy).startswith("CPU (")
@@ -115,12 +119,12 @@ def test_a_zone_needs_a_tpu() -> None:
 
 
 def test_local_is_neither_looked_up_nor_reached(world: World) -> None:
-    assert connect("local") == ("strategy", "resolver")
+    assert connect(Device("local")) == ("strategy", "resolver")
     assert world.calls == [("resolve", "local", None, None), ("set up", "resolver")]
 
 
 def test_a_name_is_asked_resolved_tried_reached_and_set_up(world: World) -> None:
-    assert connect("node-7", "us-central1-a", "ours") == ("strategy", "resolver")
+    assert connect(Device("node-7", "us-central1-a", "ours")) == ("strategy", "resolver")
     assert world.calls == [
         ("ask", "node-7", "us-central1-a", "ours"),
         ("resolve", "node-7", "us-central1-a", "ours"),
@@ -131,21 +135,21 @@ def test_a_name_is_asked_resolved_tried_reached_and_set_up(world: World) -> None
 
 
 def test_an_address_is_not_asked_about(world: World) -> None:
-    connect("grpc://10.0.0.2:8470")
+    connect(Device("grpc://10.0.0.2:8470"))
     assert [call[0] for call in world.calls] == ["resolve", "try", "connect", "set up"]
 
 
 def test_every_host_of_a_pod_is_tried(world: World) -> None:
     world.workers = [f"10.0.0.{host}:8470" for host in range(4)]
-    connect("pod")
+    connect(Device("pod"))
     tried = [call[1] for call in world.calls if call[0] == "try"]
     assert tried == world.workers
     assert [call for call in world.calls if call[0] == "set up"] == [("set up", "resolver")]
 
 
 def test_a_tpu_is_set_up_once_in_a_process(world: World) -> None:
-    first = connect("node-7", "us-central1-a", "ours")
-    assert connect("node-7") is first
+    first = connect(Device("node-7", "us-central1-a", "ours"))
+    assert connect(Device("node-7")) is first
     assert len([call for call in world.calls if call[0] == "set up"]) == 1
 
 
@@ -153,7 +157,7 @@ def test_a_failed_connection_is_tried_again(world: World) -> None:
     world.state = "CREATING"
     refusal("node-7")
     world.state = "READY"
-    assert connect("node-7") == ("strategy", "resolver")
+    assert connect(Device("node-7")) == ("strategy", "resolver")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +172,7 @@ def test_an_empty_name_is_that_of_the_environment(
     world: World, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, asks: bool
 ) -> None:
     monkeypatch.setenv(variable, value)
-    connect("")
+    connect(Device(""))
     assert ("resolve", value, None, None) in world.calls
     assert (world.calls[0][0] == "ask") is asks
 
@@ -225,7 +229,28 @@ def test_what_the_client_does_not_know_is_no_reason_to_refuse(
     world: World, field: str, value: str | None
 ) -> None:
     setattr(world, field, value)
-    assert connect("node-7") == ("strategy", "resolver")
+    assert connect(Device("node-7")) == ("strategy", "resolver")
+
+
+# Which chip
+
+
+@pytest.mark.parametrize(
+    ("tpu", "accelerator", "chip"),
+    [
+        ("local", "v3-8", "v6e"),
+        ("node-7", "v5litepod-8", "v5e"),
+        ("node-7", "v3-32", "v3"),
+        ("node-7", None, ""),
+        ("grpc://10.0.0.2:8470", "v5litepod-8", ""),
+    ],
+)
+def test_the_machine_or_the_cloud_tells_the_chip(
+    world: World, monkeypatch: pytest.MonkeyPatch, tpu: str, accelerator: str | None, chip: str
+) -> None:
+    monkeypatch.setattr(module.chips, "kind", lambda: "v6e")
+    world.accelerator = accelerator
+    assert chip_of(connect(tpu)) == chip
 
 
 # Nothing waits without end
@@ -286,7 +311,7 @@ def test_a_name_needs_the_package_that_knows_names(
     assert second.startswith("pip install cloud-tpu-client")
     assert world.calls == []
     for tpu in ("local", "grpc://10.0.0.2:8470"):
-        assert connect(tpu) == ("strategy", "resolver")
+        assert connect(Device(tpu)) == ("strategy", "resolver")
 
 
 # The message
@@ -336,7 +361,13 @@ def test_a_missing_tpu_is_the_doctors_text(failing: Any, error: Exception, reaso
     message = refusal("local")
     assert message == machine_tpu.no_tpu("local", reason)
     assert message.startswith(f"no TPU found for --tpu=local: {reason}\n")
-    for remedy in ("tensorflow-tpu", "/dev/accel*", "What to do:", "Without --tpu", "doctor.py"):
+    for remedy in (
+        "tensorflow-tpu",
+        "/dev/accel*",
+        "What to do:",
+        "Without --tpu",
+        "main.py doctor",
+    ):
         assert remedy in message
 
 

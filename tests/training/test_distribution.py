@@ -10,7 +10,7 @@ import tensorflow as tf
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.engine import current_engine, use_engine
 from efficientnet_tf.models.layers import BatchNormalization
-from efficientnet_tf.training import cpu_kernels
+from efficientnet_tf.training import connect, cpu_kernels, distribution, tpu_kernels
 from efficientnet_tf.training.distribution import (
     BatchNormStatistics,
     ReplicaEngine,
@@ -111,7 +111,7 @@ def test_replicas_that_do_not_divide_into_groups_are_refused(replica_count: int)
     with pytest.raises(UsageError, match=f"{replica_count} replicas do not divide") as caught:
         batch_norm_group_size(replica_count)
     assert "a multiple of 8" in str(caught.value)
-    assert "--config.train.batch_norm=synchronised or local" in str(caught.value)
+    assert "--config.train.batch_norm_group=synchronised or local" in str(caught.value)
     assert batch_norm_group_size(replica_count, "synchronised") == replica_count
     assert batch_norm_group_size(replica_count, "local") == 1
 
@@ -247,6 +247,22 @@ def test_averaging_on_one_replica_changes_nothing(replicas: Any) -> None:
 
 
 # Kernels
+
+
+@pytest.mark.parametrize(
+    ("chip", "fast"),
+    [("v5e", True), ("v2", False), ("v3", False), ("v4", False), ("v5p", False), ("v6e", False)]
+    + [("", False), ("v2 or v3", False)],
+)
+def test_only_the_chips_they_were_found_faster_on_get_the_tpu_kernels(
+    chip: str, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distribution, "is_tpu", lambda strategy: True)
+    strategy = object()
+    monkeypatch.setattr(connect, "_chips", {})
+    assert kernels_for(strategy) is None  # nothing said which chip it is
+    connect.note_chip(strategy, chip)
+    assert kernels_for(strategy) is (tpu_kernels if fast else None)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from step_settings import step_settings
 
 from efficientnet_tf.config import TransferConfig
 from efficientnet_tf.runs.checkpoint import Checkpointer
@@ -19,7 +20,7 @@ from efficientnet_tf.training import loop
 from efficientnet_tf.training.distribution import BatchNormStatistics, batch_norm_group_size
 from efficientnet_tf.training.metrics import SUMS
 from efficientnet_tf.training.state import TrainState
-from efficientnet_tf.training.steps import EvalStep, StepOptions, TrainStep
+from efficientnet_tf.training.steps import EvalStep, TrainStep
 from efficientnet_tf.transfer import fine_tuning
 
 IMAGES, CLASSES, STEPS = 16, 10, 4
@@ -50,18 +51,10 @@ class Pod:
         make_state: Callable[..., TrainState],
         **options: Any,
     ) -> None:
-        count = strategy.num_replicas_in_sync
         self.strategy = strategy
         self.state = make_state(strategy, dropout_rate=0.0, survival_prob=1.0)
-        self.options = StepOptions(
-            **{
-                "global_batch_size": IMAGES,
-                "learning_rate": rising,
-                "batch_norm_group": batch_norm_group_size(count, "synchronised"),
-                **options,
-            }
-        )
-        step = TrainStep(self.state, self.options, strategy)
+        settings = {"global_batch_size": IMAGES, "batch_norm_group": "synchronised", **options}
+        step = TrainStep(self.state, strategy, rising, **step_settings(**settings))
 
         @tf.function(autograph=False)
         def update(batch: dict[str, Any]) -> tf.Tensor:
@@ -187,7 +180,7 @@ def test_fine_tuning_on_two_replicas_is_the_one_on_one(
         pod = Pod(
             replicas(count),
             state,
-            optimizer=optimizer,
+            kind=optimizer,
             rates=fine_tuning.learning_rates(tiny_network(), asked),
             class_weights=np.linspace(0.0, 2.0, CLASSES),
         )
@@ -215,7 +208,7 @@ def test_the_official_groups_on_sixteen_replicas(replicas: Any, tiny_state: Any)
     """Two groups of eight normalise as one replica does that sees two halves, one by one."""
     assert batch_norm_group_size(16) == 8
     strategy = replicas(16)
-    pod = Pod(strategy, tiny_state, batch_norm_group=batch_norm_group_size(16))
+    pod = Pod(strategy, tiny_state, batch_norm_group="official")
     halves = Pod(replicas(1), tiny_state, accumulation_steps=2)
     np.testing.assert_allclose(pod.train(2), halves.train(2), rtol=1e-5)
     weights = {name: v for name, v in pod.values().items() if "moving_" not in name}
@@ -247,7 +240,7 @@ def test_batch_norm_of_their_own_lets_replicas_drift_until_they_are_averaged(
     replicas: Any, tiny_state: Any, alone: Pod
 ) -> None:
     """The official rule up to eight replicas: not the run on one, but one set of statistics."""
-    pod = Pod(replicas(2), tiny_state, batch_norm_group=batch_norm_group_size(2))
+    pod = Pod(replicas(2), tiny_state, batch_norm_group="official")
     pod.train(STEPS)
     apart = [pod.strategy.experimental_local_results(v) for v in pod.state.moving_statistics()]
     means = [np.mean([copy.numpy() for copy in copies], axis=0) for copies in apart]

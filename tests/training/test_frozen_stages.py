@@ -7,11 +7,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from step_settings import step_settings
 
 from efficientnet_tf.config import TransferConfig
 from efficientnet_tf.optim.sgd import nesterov_update
 from efficientnet_tf.training.state import TrainState
-from efficientnet_tf.training.steps import StepOptions, TrainStep
+from efficientnet_tf.training.steps import TrainStep
 from efficientnet_tf.transfer import fine_tuning
 
 BATCH = 8
@@ -40,9 +41,9 @@ def prepared(
 
         def step(**options: Any) -> TrainStep:
             rates = fine_tuning.learning_rates(model, asked)
-            optimizer = "sgd" if sgd else "rmsprop"
-            settings = {"rates": rates, "optimizer": optimizer, **options}
-            return TrainStep(state, StepOptions(BATCH, lambda _: RATE, **settings), replicas(1))
+            kind = "sgd" if sgd else "rmsprop"
+            settings = step_settings(rates=rates, kind=kind, global_batch_size=BATCH, **options)
+            return TrainStep(state, replicas(1), lambda _: RATE, **settings)
 
         return state, step
 

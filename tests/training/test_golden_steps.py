@@ -30,12 +30,13 @@ from golden.rounding import (
     with_spread,
 )
 
+from efficientnet_tf.config import OptimizerConfig, TrainConfig
 from efficientnet_tf.models.layers import BatchNormalization
 from efficientnet_tf.optim.loss import is_weight_decayed, l2_penalty
 from efficientnet_tf.optim.schedule import Schedule
 from efficientnet_tf.training import steps, tpu_kernels
 from efficientnet_tf.training.state import TrainState
-from efficientnet_tf.training.steps import StepOptions, TrainStep
+from efficientnet_tf.training.steps import TrainStep
 from efficientnet_tf.zoo import create_model
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -85,14 +86,13 @@ class Run:
         )
         # As float32 has them, in float64, too: TF1's optimizer takes 1 - float32(0.9).
         rho, epsilon = float(np.float32(0.9)), float(np.float32(1e-3))
-        options = StepOptions(
-            global_batch_size=BATCH, learning_rate=schedule, rho=rho, momentum=rho, epsilon=epsilon
-        )
+        optimizer = OptimizerConfig(rho=rho, momentum=rho, epsilon=epsilon)
+        train = TrainConfig(global_batch_size=BATCH)
         with pytest.MonkeyPatch.context() as patch:
             if kernels == "tpu_kernels":
                 patch.setattr(steps, "kernels_for", lambda strategy: tpu_kernels)
                 patch.setattr(tpu_kernels, "LANES", 1)
-            train_step = TrainStep(self.state, options, strategy)
+            train_step = TrainStep(self.state, strategy, schedule, optimizer, train)
             update = train_step.update
             if kernels == "tpu_kernels":
                 update = tf.function(update, jit_compile=True, autograph=False)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from efficientnet_tf.training.steps import StepOptions, TrainStep
+from efficientnet_tf.config import OptimizerConfig, TrainConfig
+from efficientnet_tf.training.steps import TrainStep
 
 
 @pytest.mark.parametrize(("count", "accumulation_steps"), [(1, 2), (2, 1)])
@@ -26,13 +27,12 @@ def test_an_update_is_the_same_with_and_without(
     for rematerialise in (False, True):
         for name, variable in state.named_variables().items():
             variable.assign(start[name])
-        options = StepOptions(
+        train = TrainConfig(
             global_batch_size=8 * count,
-            learning_rate=lambda step: tf.constant(0.1),
             accumulation_steps=accumulation_steps,
             rematerialise=rematerialise,
         )
-        step = TrainStep(state, options, strategy)
+        step = TrainStep(state, strategy, lambda step: tf.constant(0.1), OptimizerConfig(), train)
         losses = step(iter(strategy.distribute_datasets_from_function(lambda _: dataset)), 2)
         found.append(
             (losses, {name: value.numpy() for name, value in state.named_variables().items()})

@@ -8,13 +8,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from step_settings import step_settings
 
 from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.models.layers import BatchNormalization, Dropout
-from efficientnet_tf.optim.rmsprop import rmsprop_update
+from efficientnet_tf.optim.rmsprop import EPSILON, MOMENTUM, RHO, rmsprop_update
+from efficientnet_tf.training.distribution import batch_norm_group_size
 from efficientnet_tf.training.metrics import Metrics
 from efficientnet_tf.training.state import TrainState
-from efficientnet_tf.training.steps import EvalStep, StepOptions, TrainStep
+from efficientnet_tf.training.steps import EvalStep, TrainStep
 
 FEATURES, CLASSES, BATCH = 4, 3, 8
 RATE = 0.05
@@ -57,8 +59,11 @@ def values(state: TrainState) -> dict[str, np.ndarray]:
     return {name: variable.numpy() for name, variable in state.named_variables().items()}
 
 
-def options(**changes: Any) -> StepOptions:
-    return StepOptions(**{"global_batch_size": BATCH, "learning_rate": constant_rate, **changes})
+def train_step(
+    state: TrainState, strategy: tf.distribute.Strategy, rate: Any = constant_rate, **changes: Any
+) -> TrainStep:
+    settings = step_settings(**{"global_batch_size": BATCH, **changes})
+    return TrainStep(state, strategy, rate, **settings)
 
 
 class ByHand:
@@ -131,13 +136,14 @@ class ByHand:
 
 
 def test_defaults_are_the_recipe() -> None:
-    made, config = options(), ExperimentConfig()
-    for name in ("weight_decay", "label_smoothing", "rho", "momentum", "epsilon", "ema_decay"):
-        assert getattr(made, name) == getattr(config.optimizer, name), name
-    assert made.label_smoothing == 0.1
-    assert made.accumulation_steps == 1
-    assert made.clip_norm == 0
-    assert made.batch_norm_group == 1
+    config = ExperimentConfig()
+    optimizer = config.optimizer
+    assert (optimizer.rho, optimizer.momentum, optimizer.epsilon) == (RHO, MOMENTUM, EPSILON)
+    assert (optimizer.weight_decay, optimizer.ema_decay) == (1e-5, 0.9999)
+    assert optimizer.label_smoothing == 0.1
+    assert config.train.accumulation_steps == 1
+    assert optimizer.clip_norm == 0
+    assert batch_norm_group_size(8, config.train.batch_norm_group) == 1
 
 
 @pytest.mark.parametrize(("count", "parts"), [(1, 1), (2, 1), (8, 1), (2, 4), (1, 8)])
@@ -146,7 +152,7 @@ def test_updates_equal_the_definitions(replicas: Any, count: int, parts: int) ->
     strategy = replicas(count)
     state = linear_state(strategy)
     expected = ByHand(state)
-    step = TrainStep(state, options(accumulation_steps=parts, weight_decay=0.1), strategy)
+    step = train_step(state, strategy, accumulation_steps=parts, weight_decay=0.1)
     losses = step(iterate(strategy, linear_batches()), 3)
     by_hand = [expected.update(batch, weight_decay=0.1) for batch in linear_batches()]
     assert losses.dtype == np.float32
@@ -169,7 +175,7 @@ def test_options_do_what_they_say(replicas: Any, changes: dict[str, float]) -> N
     state = linear_state(strategy)
     expected = ByHand(state)
     named = {"label_smoothing" if k == "smoothing" else k: v for k, v in changes.items()}
-    TrainStep(state, options(**named), strategy)(iterate(strategy, linear_batches()), 2)
+    train_step(state, strategy, **named)(iterate(strategy, linear_batches()), 2)
     for batch in linear_batches()[:2]:
         expected.update(batch, **changes)
     expected.assert_equals(state)
@@ -184,7 +190,7 @@ def test_the_fused_kernel_equals_rmsprop_update(replicas: Any) -> None:
         for slot in table.values():
             slot.assign(chance.uniform(0, 1, slot.shape))
     settings = {"rho": 0.8, "momentum": 0.7, "epsilon": 0.01}
-    step = TrainStep(state, options(**settings), strategy)
+    step = train_step(state, strategy, **settings)
     batch = {name: tf.constant(value) for name, value in linear_batches()[0].items()}
     _, gradients = strategy.run(step.gradients, args=(batch,))
     expected = [
@@ -214,7 +220,7 @@ def test_soft_labels_are_trained_on_as_they_are(replicas: Any, parts: int) -> No
     for batch in batches:
         labels = np.eye(CLASSES, dtype=np.float32)[batch["label"]]
         batch["label"] = 0.7 * labels + 0.3 * labels[::-1]
-    TrainStep(state, options(accumulation_steps=parts), strategy)(iterate(strategy, batches), 3)
+    train_step(state, strategy, accumulation_steps=parts)(iterate(strategy, batches), 3)
     for batch in batches:
         expected.update(batch)
     expected.assert_equals(state)
@@ -224,7 +230,7 @@ def test_no_weight_decay_leaves_the_plain_loss(replicas: Any) -> None:
     strategy = replicas(1)
     state = linear_state(strategy)
     expected = ByHand(state)
-    step = TrainStep(state, options(weight_decay=0.0), strategy)
+    step = train_step(state, strategy, weight_decay=0.0)
     losses = step(iterate(strategy, linear_batches()), 1)
     assert losses[0] == pytest.approx(expected.update(linear_batches()[0], weight_decay=0.0))
     expected.assert_equals(state)
@@ -238,7 +244,7 @@ def test_the_rate_is_that_of_the_step_before_the_increment(replicas: Any) -> Non
     def warm_up(step: Any) -> Any:
         return tf.cast(step, tf.float32) * 0.1
 
-    step = TrainStep(state, options(learning_rate=warm_up), strategy)
+    step = train_step(state, strategy, rate=warm_up)
     iterator = iterate(strategy, linear_batches())
     before = values(state)
     step(iterator, 1)
@@ -256,7 +262,7 @@ def test_without_averages_everything_else_is_the_same(replicas: Any, count: int)
     strategy = replicas(count)
     state = linear_state(strategy, with_average=False)
     expected = ByHand(state)
-    TrainStep(state, options(), strategy)(iterate(strategy, linear_batches()), 3)
+    train_step(state, strategy)(iterate(strategy, linear_batches()), 3)
     for batch in linear_batches():
         expected.update(batch)
     expected.average = {}
@@ -269,7 +275,7 @@ def test_the_number_of_steps_changes_neither_numbers_nor_the_compiled_program(
 ) -> None:
     strategy = replicas(1)
     states = [linear_state(strategy) for _ in range(2)]
-    steps = [TrainStep(state, options(), strategy) for state in states]
+    steps = [train_step(state, strategy) for state in states]
     iterators = [iterate(strategy, linear_batches()) for _ in states]
     at_once = steps[0](iterators[0], 6)
     one_by_one = np.concatenate([steps[1](iterators[1], n) for n in (1, 2, 3)])
@@ -296,7 +302,7 @@ def test_waiting_for_the_input_is_measured(
         return batch
 
     dataset = tf.data.Dataset.from_tensors(linear_batches(1)[0]).repeat().map(late)
-    step = TrainStep(linear_state(strategy), options(), strategy)
+    step = train_step(linear_state(strategy), strategy)
     iterator = iter(strategy.experimental_distribute_dataset(dataset.unbatch().batch(BATCH)))
     step(iterator, 3)
     started = time.monotonic()
@@ -317,16 +323,14 @@ def masks(
         state = TrainState(keras.Model(inputs, dense(x)), with_average=False)
     state.step.assign(at_step)
     count = strategy.num_replicas_in_sync
-    step = TrainStep(
+    step = train_step(
         state,
-        options(
-            global_batch_size=count * parts,
-            seed=seed,
-            accumulation_steps=parts,
-            weight_decay=0.0,
-            label_smoothing=0.0,
-        ),
         strategy,
+        global_batch_size=count * parts,
+        seed=seed,
+        accumulation_steps=parts,
+        weight_decay=0.0,
+        label_smoothing=0.0,
     )
     batch = {"image": tf.ones([parts, WIDTH]), "label": tf.zeros([parts], tf.int32)}
     (gradient,) = strategy.run(lambda: step.gradients(batch)[1])
@@ -385,7 +389,7 @@ class Run:
         self.strategy = strategy
         with strategy.scope():
             self.state = TrainState(model, with_average=True)
-        self.step = TrainStep(self.state, options(global_batch_size=IMAGES, **changes), strategy)
+        self.step = train_step(self.state, strategy, global_batch_size=IMAGES, **changes)
 
     def gradients(self) -> tuple[float, dict[str, np.ndarray]]:
         """Loss and gradients of the first batch, summed over the replicas."""
@@ -467,7 +471,7 @@ def test_replicas_and_parts_together_equal_one_large_batch(prepare: Any, frozen:
 
 
 def test_one_batch_norm_group_of_two_equals_one_large_batch(prepare: Any, normalised: Any) -> None:
-    run = prepare(2, batch_norm_group=2)
+    run = prepare(2, batch_norm_group="synchronised")
     assert_same_gradients(run.gradients(), normalised[0])
     assert_same_update(run.update(), normalised[1])
     for variable in run.state.moving_statistics():
@@ -476,7 +480,7 @@ def test_one_batch_norm_group_of_two_equals_one_large_batch(prepare: Any, normal
 
 
 def test_one_batch_norm_group_of_four_equals_one_large_batch(prepare: Any, normalised: Any) -> None:
-    assert_same_gradients(prepare(4, batch_norm_group=4).gradients(), normalised[0])
+    assert_same_gradients(prepare(4, batch_norm_group="synchronised").gradients(), normalised[0])
 
 
 def test_replicas_of_their_own_equal_parts_and_differ_from_one_large_batch(
@@ -510,7 +514,7 @@ def test_batch_norm_follows_the_images_and_is_averaged_too(normalised: Any) -> N
 def test_training_with_masks_repeats_to_the_last_bit(replicas: Any, tiny_state: Any) -> None:
     strategy = replicas(1)
     state = tiny_state(strategy, dropout_rate=0.5, survival_prob=0.5)
-    step = TrainStep(state, options(global_batch_size=IMAGES), strategy)
+    step = train_step(state, strategy, global_batch_size=IMAGES)
     start = values(state)
     runs = []
     for _ in range(2):

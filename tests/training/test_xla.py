@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from efficientnet_tf.config import OptimizerConfig, TrainConfig
 from efficientnet_tf.optim.schedule import Schedule
-from efficientnet_tf.training.steps import StepOptions, TrainStep
+from efficientnet_tf.training.steps import TrainStep
 
 BATCH = {
     "image": tf.constant(np.random.RandomState(0).randint(0, 256, (8, 16, 16, 3)), tf.uint8),
@@ -19,7 +20,8 @@ def test_masks_compile(replicas: Any, tiny_state: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr("efficientnet_tf.training.steps.kernels_for", lambda strategy: None)
     strategy = replicas(1)
     state = tiny_state(strategy, dropout_rate=0.5, survival_prob=0.5)
-    step = TrainStep(state, StepOptions(8, lambda _: tf.constant(0.1)), strategy)
+    train = TrainConfig(global_batch_size=8)
+    step = TrainStep(state, strategy, lambda _: tf.constant(0.1), OptimizerConfig(), train)
     update = tf.function(step.update, jit_compile=True, autograph=False)
     variables = state.named_variables()
     start = {name: variable.numpy() for name, variable in variables.items()}
@@ -40,12 +42,13 @@ def test_the_update_compiles_and_computes_the_same(
     monkeypatch.setattr("efficientnet_tf.training.steps.kernels_for", lambda strategy: None)
     strategy = replicas(1)
     schedule = Schedule("exponential", 0.1, steps_per_epoch=1.0, total_steps=10, warmup_epochs=0)
-    options = StepOptions(8, schedule, accumulation_steps=parts, clip_norm=1.0)
+    optimizer = OptimizerConfig(clip_norm=1.0)
+    train = TrainConfig(global_batch_size=8, accumulation_steps=parts)
     losses, states = [], []
     for compiled in (False, True):
         # Without masks: TensorFlow's generators give other numbers when XLA compiles them.
         state = tiny_state(strategy, dtype=dtype, dropout_rate=0.0, survival_prob=1.0)
-        step = TrainStep(state, options, strategy)
+        step = TrainStep(state, strategy, schedule, optimizer, train)
         update = tf.function(step.update, jit_compile=compiled, autograph=False)
         losses.append(strategy.run(update, args=(BATCH,)).numpy())
         states.append({name: v.numpy() for name, v in state.named_variables().items()})

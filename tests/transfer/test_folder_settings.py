@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from two_blocks import TWO_BLOCKS
 
-from efficientnet_tf.commands.cli import main
+from efficientnet_tf.commands.command_line import main
 from efficientnet_tf.config import ExperimentConfig, finish
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.optim.ema import ema_decay

@@ -19,7 +19,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from two_blocks import TWO_BLOCKS
 
-from efficientnet_tf.commands.cli import main
+from efficientnet_tf.commands.command_line import main
 from efficientnet_tf.config import finish
 from efficientnet_tf.errors import UsageError
 

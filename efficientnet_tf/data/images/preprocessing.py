@@ -110,6 +110,15 @@ class Preprocessing:
     image_dtype: str = "float32"
     exif_rotation: bool = True
 
+    @classmethod
+    def of(cls, image_size: int, settings: Any) -> "Preprocessing":
+        """What a DataConfig, an InputContract or the like says in fields named as those here.
+
+        Fields that `settings` does not have keep their default.
+        """
+        names = [field.name for field in dataclasses.fields(cls) if hasattr(settings, field.name)]
+        return cls(image_size, **{name: getattr(settings, name) for name in names})
+
     def __post_init__(self) -> None:
         size = self.image_size
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:

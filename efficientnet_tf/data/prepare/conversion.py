@@ -102,7 +102,7 @@ def prepare(
         if count == 0:
             raise RunError(
                 f'None of the {source.num_examples[split]} examples of split "{split}" of source '
-                f'"{source.name}" can be used; scripts/check_data.py says why.'
+                f'"{source.name}" can be used; `python main.py check-data` says why.'
             )
     journal.finish(output_dir, written)
     _summarise(written, identity["examples"], formats, say)

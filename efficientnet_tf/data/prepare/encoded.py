@@ -9,7 +9,7 @@ import tensorflow as tf
 from efficientnet_tf.data.broken import map_or, plain_message
 from efficientnet_tf.data.images.header import FORMATS, ImageHeader, read_header
 from efficientnet_tf.data.images.preprocessing import decode
-from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Source
+from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Pass, Source
 from efficientnet_tf.errors import RunError, UsageError, nearest
 
 ON_ERROR = ("stop", "skip")
@@ -116,15 +116,14 @@ def _dataset(
     source: Source, split: str, options: StreamOptions, start: int, skip: bool
 ) -> tf.data.Dataset:
     """{"image": string, "label", "index"}; with `skip`, "" is an image that cannot be used."""
-    examples = source.examples(
-        split,
-        epoch=0,
-        seed=options.seed,
+    how = Pass(
         shuffle=True,
+        seed=options.seed,
         shuffle_buffer=options.shuffle_buffer,
         start=start,
         skip_errors=skip,
     )
+    examples = source.examples(split, how)
     is_array = examples.element_spec["image"].dtype == tf.uint8
 
     def encode(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -95,7 +95,7 @@ def _complete_sets(data_dir: str) -> Mapping[str, list[str]]:
     if JOURNAL in present:
         raise UsageError(
             f"{data_dir} holds the files of a run that is not finished ({JOURNAL}). Run "
-            "scripts/prepare_tfrecords.py with its arguments again; it writes the manifest."
+            "`python main.py prepare` with its arguments again; it writes the manifest."
         )
     sets = {}
     for split, prefix in PREFIXES.items():

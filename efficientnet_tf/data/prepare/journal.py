@@ -18,6 +18,7 @@ from efficientnet_tf.data.broken import plain_message
 from efficientnet_tf.data.sources import manifest as manifest_lib
 from efficientnet_tf.data.sources.manifest import FileEntry, Manifest
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.storage.files import write_text
 
 JOURNAL = "manifest.partial.jsonl"
 _OTHER_FOLDER = "Use the same arguments to go on, or another output_dir for another data set."
@@ -52,7 +53,7 @@ def begin(output_dir: str, identity: Mapping[str, Any]) -> dict[str, FileEntry]:
     if stored is None or len(finished) < len(listed):
         lines = [identity, *map(asdict, finished)]
         text = "".join(json.dumps(line) + "\n" for line in lines)
-        manifest_lib.write_text(os.path.join(output_dir, JOURNAL), text)
+        write_text(os.path.join(output_dir, JOURNAL), text)
         if stored is not None:
             tf.io.gfile.remove(os.path.join(output_dir, manifest_lib.MANIFEST))
     return {entry.name: entry for entry in finished}

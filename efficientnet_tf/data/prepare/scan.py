@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,11 @@ from efficientnet_tf.data.broken import map_or, plain_message
 from efficientnet_tf.data.diagnose import fault
 from efficientnet_tf.data.images.header import read_header
 from efficientnet_tf.data.images.preprocessing import decode
-from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.data.sources import manifest
+from efficientnet_tf.data.sources.source import Pass, Source
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.terminal.progress import progress_bar
+from efficientnet_tf.terminal.table import aligned
 
 SMALL_SIDE = 32  # pixels; below, a network that halves the image five times sees nothing
 FEW_EXAMPLES = 10  # of a class in training
@@ -111,7 +113,7 @@ def _decoded(
     source: Source, split: str, total: int, whole: bool
 ) -> Iterator[tuple[Any, int, int, Sequence[int]]]:
     """(image as the source yields it, label, index, shape of the decoded image or zeros)."""
-    examples = source.examples(split, epoch=0, seed=0, shuffle=False, skip_errors=True)
+    examples = source.examples(split, Pass(skip_errors=True))
     if not whole:
         examples = examples.take(total)
     if examples.element_spec["image"].dtype != tf.string:
@@ -156,6 +158,19 @@ def _add(report: ScanReport, image: Any, label: int, index: int, shape: Sequence
         report.repeated.append((before, index, its_label == label))
 
 
+def changed_files(data_dir: str, say: Callable[[str], object]) -> list[str]:
+    """What in a folder is not as its manifest says, if it has one; reads every byte."""
+    stored = manifest.read(data_dir)
+    if stored is None:
+        return []
+    try:
+        manifest.verify(stored, data_dir, checksums=True)
+    except RunError as error:
+        return [str(error)]
+    say(f"all files are as {manifest.MANIFEST} says")
+    return []
+
+
 def table(reports: Sequence[ScanReport]) -> str:
     """The splits of one source, a line each, and of up to 30 classes the images of each."""
     source = reports[0].source
@@ -172,13 +187,13 @@ def table(reports: Sequence[ScanReport]) -> str:
                 f"{len(report.repeated):,}",
             ]
         )
-    lines = [f'source "{source.name}", {source.num_classes} classes', *_aligned(rows)]
+    lines = [f'source "{source.name}", {source.num_classes} classes', *aligned(rows, "<>><<<>")]
     if source.num_classes <= 30:
         rows = [["class", *(report.split for report in reports)]]
         for label in range(source.num_classes):
             counts = (f"{report.per_class[label]:,}" for report in reports)
             rows.append([class_name(source, label), *counts])
-        lines += ["", *_aligned(rows)]
+        lines += ["", *aligned(rows)]
     return "\n".join(lines)
 
 
@@ -189,14 +204,6 @@ def class_name(source: Source, label: int) -> str:
 
 def _counts(counter: collections.Counter[str]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counter.most_common()) or "-"
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
 
 
 def warnings(reports: Sequence[ScanReport]) -> list[str]:

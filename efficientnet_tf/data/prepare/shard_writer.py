@@ -18,6 +18,7 @@ from efficientnet_tf.data.broken import plain_message
 from efficientnet_tf.data.images.header import ImageHeader
 from efficientnet_tf.data.sources.manifest import FileEntry, sha256
 from efficientnet_tf.errors import RunError
+from efficientnet_tf.storage.paths import is_remote
 
 # Of unfinished files; readers that look for train-* must not find them.
 PARTIAL = "partial."
@@ -60,7 +61,7 @@ def write_shard(output_dir: str, name: str, records: Iterable[bytes]) -> FileEnt
     examples = size = 0
     with contextlib.ExitStack() as stack:
         local = partial
-        if "://" in output_dir:  # read back from here for the checksum, not from the bucket
+        if is_remote(output_dir):  # read back from here for the checksum, not from the bucket
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="tfrecords-"))
             local = os.path.join(scratch, name)
         try:

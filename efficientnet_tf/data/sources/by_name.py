@@ -6,11 +6,12 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from efficientnet_tf.config import SOURCES
+from efficientnet_tf.config import SOURCES, DataConfig
 from efficientnet_tf.data.sources.csv_file import csv_source
 from efficientnet_tf.data.sources.folder import folder_source
 from efficientnet_tf.data.sources.in_memory import digits_source
-from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Source
+from efficientnet_tf.data.sources.resampling import balanced, with_fold, with_minival
+from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
 from efficientnet_tf.data.sources.tfds_source import tfds_source
 from efficientnet_tf.data.sources.tfrecord import tfrecord_source
 from efficientnet_tf.errors import UsageError, nearest
@@ -28,27 +29,10 @@ class SyntheticSource(Source):
 
     image_size: int
 
-    def examples(
-        self,
-        split: str,
-        *,
-        epoch: int | tf.Tensor,
-        seed: int | tf.Tensor,
-        shuffle: bool,
-        shard_index: int = 0,
-        num_shards: int = 1,
-        shuffle_buffer: int = SHUFFLE_BUFFER,
-        start: int | tf.Tensor = 0,
-        skip_errors: bool = False,
-    ) -> tf.data.Dataset:
+    def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
         """One pass, see `Source.examples`; nothing needs a buffer or can fail."""
-        self.size(split, shard_index, num_shards)  # refuses unknown splits and empty shards
-        order = tf.range(self.num_examples[split], dtype=tf.int64)
-        if shuffle:
-            key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
-            order = tf.random.experimental.stateless_shuffle(order, key, alg="philox")
         split_number = list(self.num_examples).index(split)
-        return tf.data.Dataset.from_tensor_slices(order[shard_index::num_shards][start:]).map(
+        return tf.data.Dataset.from_tensor_slices(self.rows(split, how)).map(
             lambda index: self._example(split_number, index),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
@@ -165,6 +149,39 @@ def load_source(
     return (
         digits_source() if spec == "digits" else synthetic_source(num_classes or 1000, image_size)
     )
+
+
+def configured_source(data: DataConfig, image_size: int) -> Source:
+    """The source of a configuration, with the splits that it makes of it.
+
+    Args:
+      image_size: side in pixels, for sources that make their images.
+
+    Raises:
+      UsageError: it cannot be read, or is not of the sizes and classes that were expected.
+    """
+    source = load_source(
+        data.source,
+        data.data_dir,
+        num_classes=data.num_classes,
+        minival_shards=data.minival_shards,
+        minival=data.minival,
+        test=data.test,
+        split_seed=data.split_seed,
+        verify_checksums=data.verify_checksums,
+        image_size=image_size,
+    )
+    check_expected(source, data.num_classes, data.expected_sizes)
+    if data.train_on_minival:
+        return with_minival(source)
+    if data.folds:
+        return with_fold(source, data.folds, data.fold, data.split_seed)
+    return source
+
+
+def training_source(source: Source, data: DataConfig) -> Source:
+    """What training reads of a configured source."""
+    return balanced(source) if data.balanced_sampling else source
 
 
 def check_expected(source: Source, num_classes: int, sizes: Sequence[int] | None) -> None:

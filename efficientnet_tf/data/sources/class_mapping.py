@@ -2,12 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
 from efficientnet_tf.errors import UsageError, nearest
 
 
@@ -23,10 +22,9 @@ class RelabelledSource(Source):
     inner: Source
     table: tf.Tensor
 
-    def examples(self, split: str, **arguments: Any) -> tf.data.Dataset:
+    def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
         """One pass, see `Source.examples`."""
-        examples = self.inner.examples(split, **arguments)
-        return examples.map(
+        return self.inner.examples(split, how).map(
             lambda example: {**example, "label": tf.gather(self.table, example["label"])}
         )
 

@@ -34,6 +34,7 @@ from efficientnet_tf.data.sources.holdout import (
     name_splits,
 )
 from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.storage.paths import expanded, is_remote, within
 
 COLUMNS = ("path", "label", "split")  # split may be missing
 _FILES_CHECKED = 1000  # looking for more would take minutes on a bucket
@@ -71,8 +72,8 @@ def csv_source(
     rows = _without_repeats(path, _rows(path, _text(path)))
     if not rows:
         raise UsageError(f"{path} must list images, found none.")
-    folder = os.path.dirname(_expanded(path))
-    files = [row.path if "://" in row.path else os.path.join(folder, row.path) for row in rows]
+    folder = os.path.dirname(expanded(path))
+    files = [within(folder, row.path) for row in rows]
     _check_files(path, rows, files)
     class_names, labels = _classes(path, rows)
     if whole:
@@ -93,13 +94,9 @@ def csv_source(
     )
 
 
-def _expanded(path: str) -> str:
-    return path if "://" in path else os.path.expanduser(path)
-
-
 def _text(path: str) -> str:
     """The whole file, without a byte order mark."""
-    file = _expanded(path)
+    file = expanded(path)
     if not path or not tf.io.gfile.exists(file) or tf.io.gfile.isdir(file):
         raise UsageError(
             f'the path must be that of a CSV file of path,label[,split], got "{path}", where there '
@@ -183,7 +180,7 @@ def _without_repeats(path: str, rows: Iterable[_Row]) -> list[_Row]:
     kept: dict[str, _Row] = {}
     repeats = 0
     for row in rows:
-        key = row.path if "://" in row.path else os.path.normpath(row.path)
+        key = row.path if is_remote(row.path) else os.path.normpath(row.path)
         before = kept.setdefault(key, row)
         if before is row:
             continue
@@ -210,7 +207,7 @@ def _check_files(path: str, rows: Sequence[_Row], files: Sequence[str]) -> None:
 
     def exists(number: int) -> bool:
         file = files[number]
-        return tf.io.gfile.exists(file) if "://" in file else os.path.isfile(file)
+        return tf.io.gfile.exists(file) if is_remote(file) else os.path.isfile(file)
 
     with ThreadPoolExecutor(_LOOKED_FOR_AT_ONCE) as pool:
         missing = [

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.data.broken import map_or
-from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Source
+from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
 from efficientnet_tf.errors import UsageError, nearest
 
 
@@ -35,26 +35,9 @@ class FileSource(Source):
     names: Mapping[str, tf.Tensor]
     labels: Mapping[str, tf.Tensor]
 
-    def examples(
-        self,
-        split: str,
-        *,
-        epoch: int | tf.Tensor,
-        seed: int | tf.Tensor,
-        shuffle: bool,
-        shard_index: int = 0,
-        num_shards: int = 1,
-        shuffle_buffer: int = SHUFFLE_BUFFER,
-        start: int | tf.Tensor = 0,
-        skip_errors: bool = False,
-    ) -> tf.data.Dataset:
+    def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
         """One pass, see `Source.examples`; `shuffle_buffer` is not needed."""
-        self.size(split, shard_index, num_shards)  # refuses unknown splits and empty shards
-        order = tf.range(self.num_examples[split], dtype=tf.int64)
-        if shuffle:
-            key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
-            order = tf.random.experimental.stateless_shuffle(order, key, alg="philox")
-        return self.at(split, order[shard_index::num_shards][start:], skip_errors)
+        return self.at(split, self.rows(split, how), how.skip_errors)
 
     def at(self, split: str, rows: tf.Tensor, skip_errors: bool) -> tf.data.Dataset:
         """The images of some rows of a split, int64 [N], in this order; see `examples`."""

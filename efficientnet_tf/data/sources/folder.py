@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import tensorflow as tf
 
+from efficientnet_tf.data.images.names import EXTENSIONS, is_image
 from efficientnet_tf.data.sources.files import (
     FileSource,
     check_class_names,
@@ -31,8 +32,9 @@ from efficientnet_tf.data.sources.holdout import (
     name_splits,
 )
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.storage.files import entries
+from efficientnet_tf.storage.paths import expanded, is_remote
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")  # in any case
 _IGNORED = ("thumbs.db", "desktop.ini")  # written by file managers; so are names with a first dot
 _LISTED_AT_ONCE = 16  # folders; on a bucket or a network disk most of the time is waiting
 
@@ -83,8 +85,7 @@ def folder_source(
       UsageError: no such folder, no images, fewer than two classes, an empty class, classes that
         are spelt almost alike or differ between splits, a split that would be empty.
     """
-    local = "://" not in data_dir
-    root = os.path.join(os.path.expanduser(data_dir) if local else data_dir, "")
+    root = os.path.join(expanded(data_dir), "")
     if not data_dir or not tf.io.gfile.isdir(root):
         raise UsageError(
             "data_dir must be a folder (or gs://bucket/folder) that holds a folder for each class; "
@@ -111,8 +112,9 @@ def folder_source(
         rows = hold_out_missing(
             table, rows, minival=minival, test=test, seed=split_seed, where=root
         )
+    whole_path = root.rstrip("/") if is_remote(root) else os.path.abspath(root)
     return file_source(
-        f"folder:{os.path.basename(os.path.abspath(root) if local else root.rstrip('/'))}",
+        f"folder:{os.path.basename(whole_path)}",
         root=root,
         paths=paths,
         labels=table,
@@ -172,30 +174,18 @@ def _scan_class(folder: str, ancestors: set[_Identity | None]) -> _Found:
         folders, files = _entries(os.path.join(folder, inner))
         pending += [f"{inner}{name}/" for name in reversed(folders)]
         for name in files:
-            (found.images if _is_image(name) else found.others).append(inner + name)
+            (found.images if is_image(name) else found.others).append(inner + name)
     return found
 
 
 def _entries(folder: str) -> tuple[list[str], list[str]]:
     """The names of the folders and of the files in `folder`, sorted, without hidden ones."""
-    folders: list[str] = []
-    files: list[str] = []
-    if "://" in folder:
-        for name in tf.io.gfile.listdir(folder):
-            # A bucket marks folders with a slash; asking about each file would take a request.
-            is_folder = name.endswith("/") or (
-                not _is_image(name) and tf.io.gfile.isdir(os.path.join(folder, name))
-            )
-            (folders if is_folder else files).append(name.rstrip("/"))
-    else:
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    (folders if entry.is_dir() else files).append(entry.name)
-        except OSError as error:
-            raise UsageError(
-                f"{folder} cannot be listed: {error.strerror}. Check its permissions and links."
-            ) from error
+    try:
+        folders, files = entries(folder, is_image)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be listed: {error.strerror}. Check its permissions and links."
+        ) from error
     return _visible(folders), _visible(files)
 
 
@@ -205,13 +195,9 @@ def _visible(names: Iterable[str]) -> list[str]:
     )
 
 
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in EXTENSIONS
-
-
 def _identity(folder: str) -> _Identity | None:
     """None in a bucket, which has no links, and for a folder that cannot be listed anyway."""
-    if "://" in folder:
+    if is_remote(folder):
         return None
     try:
         status = os.stat(folder)
@@ -224,9 +210,9 @@ def _check_images(root: str, splits: Iterable[_Split]) -> None:
     """Refuses a folder without images in class folders; mentions what will not be used."""
     loose, others, images = [], [], 0
     for split in splits:
-        beside = [split.prefix + name for name in split.files if _is_image(name)]
+        beside = [split.prefix + name for name in split.files if is_image(name)]
         loose += beside
-        others += [split.prefix + name for name in split.files if not _is_image(name)]
+        others += [split.prefix + name for name in split.files if not is_image(name)]
         for name, found in split.classes.items():
             others += [f"{split.prefix}{name}/{other}" for other in found.others]
             images += len(found.images)

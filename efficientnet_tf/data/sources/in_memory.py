@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.data.sources.holdout import stratified_split
-from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Source
+from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,26 +24,9 @@ class ArraySource(Source):
 
     arrays: Mapping[str, tuple[tf.Tensor, tf.Tensor]]
 
-    def examples(
-        self,
-        split: str,
-        *,
-        epoch: int | tf.Tensor,
-        seed: int | tf.Tensor,
-        shuffle: bool,
-        shard_index: int = 0,
-        num_shards: int = 1,
-        shuffle_buffer: int = SHUFFLE_BUFFER,
-        start: int | tf.Tensor = 0,
-        skip_errors: bool = False,
-    ) -> tf.data.Dataset:
+    def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
         """One pass, see `Source.examples`; nothing needs a buffer or can fail, all is here."""
-        self.size(split, shard_index, num_shards)  # refuses unknown splits and empty shards
-        order = tf.range(self.num_examples[split], dtype=tf.int64)
-        if shuffle:
-            key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
-            order = tf.random.experimental.stateless_shuffle(order, key, alg="philox")
-        return self.at(split, order[shard_index::num_shards][start:], skip_errors)
+        return self.at(split, self.rows(split, how))
 
     def at(self, split: str, rows: tf.Tensor, skip_errors: bool = False) -> tf.data.Dataset:
         """The images of some rows of a split, int64 [N], in this order; see `examples`."""

@@ -18,6 +18,7 @@ from typing import Any
 import tensorflow as tf
 
 from efficientnet_tf.errors import RunError
+from efficientnet_tf.storage.files import opened, read_json, write_text
 from efficientnet_tf.terminal.progress import progress_bar
 
 MANIFEST = "manifest.json"
@@ -57,7 +58,7 @@ class Manifest:
       class_names: one per label, or None if unknown.
       label_offset: the stored number of class 0.
       files: of each split that exists ("train", "minival", "test"), in order.
-      origin: how scripts/prepare_tfrecords.py made the files; None if it did not.
+      origin: how the word prepare made the files; None if it did not.
     """
 
     name: str
@@ -78,14 +79,6 @@ def file_name(split: str, number: int, total: int) -> str:
     return f"{PREFIXES[split]}-{number:05d}-of-{total:05d}"
 
 
-def write_text(path: str, text: str) -> None:
-    """Writes a file so that there is either the old one or the whole new one."""
-    temporary = f"{path}.tmp{os.getpid()}"
-    with tf.io.gfile.GFile(temporary, "w") as file:
-        file.write(text)
-    tf.io.gfile.rename(temporary, path, overwrite=True)
-
-
 def write(manifest: Manifest, data_dir: str) -> None:
     """Writes the manifest of the files in `data_dir`."""
     content = {"version": VERSION, **dataclasses.asdict(manifest)}
@@ -102,12 +95,11 @@ def read(data_dir: str) -> Manifest | None:
     if not tf.io.gfile.exists(path):
         return None
     try:
-        with tf.io.gfile.GFile(path) as file:
-            return _parse(json.loads(file.read()))
-    except (ValueError, RecursionError, tf.errors.OpError) as error:  # no JSON, no text, no file
+        return _parse(read_json(path))
+    except (ValueError, RecursionError, OSError) as error:  # no JSON, no text, no file
         raise RunError(
             f"{path} is not a valid manifest: {error}. Copy it again, or write it anew with "
-            "scripts/prepare_tfrecords.py --manifest_only."
+            "`python main.py prepare --manifest_only`."
         ) from error
 
 
@@ -184,7 +176,7 @@ def verify(manifest: Manifest, data_dir: str, checksums: bool = False) -> None:
         if unknown:
             raise RunError(
                 f"{data_dir}: {MANIFEST} has no checksums of {len(unknown)} files, such as "
-                f"{unknown[0]}. Write it anew with scripts/prepare_tfrecords.py --manifest_only."
+                f"{unknown[0]}. Write it anew with `python main.py prepare --manifest_only`."
             )
         with progress_bar(sum(entry.bytes for entry in entries), "B", "checksums") as bar:
             wrong = _differing(
@@ -197,7 +189,7 @@ def verify(manifest: Manifest, data_dir: str, checksums: bool = False) -> None:
         raise RunError(
             f"{data_dir}: {len(wrong)} of {len(entries)} files are not as {MANIFEST} says:\n  "
             + "\n  ".join(wrong[:_SHOWN])
-            + f"{more}\nCopy them again, or write them again with scripts/prepare_tfrecords.py. If "
+            + f"{more}\nCopy them again, or write them again with `python main.py prepare`. If "
             "they were changed on purpose, write a new manifest with its --manifest_only."
         )
 
@@ -241,8 +233,7 @@ def _content_difference(entry: FileEntry, data_dir: str) -> str | None:
 def sha256(path: str) -> str:
     """Of a file's contents."""
     digest = hashlib.sha256()
-    # Bytes through GFile are copied once more; other threads may run while hashlib works.
-    with tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb", 0) as file:
+    with opened(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

@@ -19,8 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.data.broken import map_or
-from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Source
+from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.storage.files import opened
 
 FILES_READ_AT_ONCE = 16  # fixed, because the order of the records depends on it
 READ_BUFFER = 8 * 2**20  # bytes per file; small reads are slow on a bucket
@@ -67,30 +68,15 @@ class RecordSource(Source):
     files: Mapping[str, RecordFiles]
     parse: Parse
 
-    def examples(
-        self,
-        split: str,
-        *,
-        epoch: int | tf.Tensor,
-        seed: int | tf.Tensor,
-        shuffle: bool,
-        shard_index: int = 0,
-        num_shards: int = 1,
-        shuffle_buffer: int = SHUFFLE_BUFFER,
-        start: int | tf.Tensor = 0,
-        skip_errors: bool = False,
-    ) -> tf.data.Dataset:
+    def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
         """One pass over a shard, see `Source.examples`. What `start` leaves out is read."""
-        self.size(split, shard_index, num_shards)  # refuses unknown and empty splits
+        self.size(split, how.shard_index, how.num_shards)  # refuses unknown and empty splits
         files = self.files[split]
-        seed, epoch = tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)
         numbers = tf.range(len(files.paths), dtype=tf.int64)
-        if shuffle:
-            numbers = tf.random.experimental.stateless_shuffle(
-                numbers, tf.stack([seed, epoch]), alg="philox"
-            )
-        stretches = _stretches(split, files, numbers, shard_index, num_shards)
-        read = _reader(files, skip_errors)
+        if how.shuffle:
+            numbers = how.permuted(numbers)
+        stretches = _stretches(split, files, numbers, how.shard_index, how.num_shards)
+        read = _reader(files, how.skip_errors)
         records = tf.data.Dataset.from_tensor_slices(stretches).interleave(
             lambda number, first, count: read(number).skip(first).take(count),
             cycle_length=FILES_READ_AT_ONCE,
@@ -98,10 +84,10 @@ class RecordSource(Source):
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-        if shuffle:
-            records = _shuffle(records, shuffle_buffer, seed, epoch)
-        records = records.skip(tf.cast(start, tf.int64))
-        if skip_errors:
+        if how.shuffle:
+            records = _shuffle(records, how)
+        records = records.skip(tf.cast(how.start, tf.int64))
+        if how.skip_errors:
             image = records.map(self._example).element_spec["image"]
             return map_or(records, self._example, functools.partial(_unreadable, image))
         return records.map(self._example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -135,7 +121,7 @@ def _stretches(
             raise UsageError(
                 f'split "{split}" has {len(files.paths)} files, too few for {num_shards} input '
                 "pipelines, which share it by file. Use fewer hosts, or write a manifest with "
-                "scripts/prepare_tfrecords.py --manifest_only: then records are shared out."
+                "`python main.py prepare --manifest_only`: then records are shared out."
             )
         numbers = numbers[shard_index::num_shards]
         zeros = tf.zeros_like(numbers)
@@ -217,9 +203,7 @@ def _cut_off(path: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensors("").map(fail)
 
 
-def _shuffle(
-    dataset: tf.data.Dataset, buffer_size: int, seed: tf.Tensor, epoch: tf.Tensor
-) -> tf.data.Dataset:
+def _shuffle(dataset: tf.data.Dataset, how: Pass) -> tf.data.Dataset:
     """`dataset.shuffle` seeded with two tensors.
 
     Dataset.shuffle takes one seed and mixes in tf.random.set_seed, which is hidden state (and
@@ -227,9 +211,9 @@ def _shuffle(
     """
     variant = tf.raw_ops.ShuffleDatasetV3(
         input_dataset=tf.data.experimental.to_variant(dataset),
-        buffer_size=tf.cast(buffer_size, tf.int64),
-        seed=seed,
-        seed2=epoch + 1,  # the pair (0, 0) would mean "choose a random seed"
+        buffer_size=tf.cast(how.shuffle_buffer, tf.int64),
+        seed=tf.cast(how.seed, tf.int64),
+        seed2=tf.cast(how.epoch, tf.int64) + 1,  # the pair (0, 0) would mean "choose a random seed"
         seed_generator=tf.raw_ops.DummySeedGenerator(),
         reshuffle_each_iteration=False,
         output_types=[tf.string, tf.int64],
@@ -246,8 +230,7 @@ def count_records(path: str) -> int:
     """
     size = tf.io.gfile.stat(path).length
     position = count = 0
-    # GFile fetches half a megabyte at every seek, which for a local file is most of the time.
-    with tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb", 0) as file:
+    with opened(path) as file:
         while position < size:
             file.seek(position)
             header = file.read(8)

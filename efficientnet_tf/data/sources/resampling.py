@@ -16,7 +16,7 @@ import tensorflow as tf
 from efficientnet_tf.data.sources.files import FileSource
 from efficientnet_tf.data.sources.in_memory import ArraySource
 from efficientnet_tf.data.sources.records import RecordFiles, RecordSource
-from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Source
+from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
 from efficientnet_tf.errors import UsageError
 
 
@@ -120,7 +120,7 @@ def class_counts(source: Source) -> list[int]:
     """Training images of each class. Sources without a table of labels are read once."""
     labels = _labels(source)
     if labels is None:
-        examples = source.examples("train", epoch=0, seed=0, shuffle=False)
+        examples = source.examples("train")
         batches = examples.map(lambda example: example["label"]).batch(4096)
         labels = np.concatenate([batch.numpy() for batch in batches])
     return np.bincount(labels, minlength=source.num_classes).tolist()
@@ -150,33 +150,17 @@ class BalancedSource(Source):
     labels: tf.Tensor
     counts: np.ndarray
 
-    def examples(
-        self,
-        split: str,
-        *,
-        epoch: int | tf.Tensor,
-        seed: int | tf.Tensor,
-        shuffle: bool,
-        shard_index: int = 0,
-        num_shards: int = 1,
-        shuffle_buffer: int = SHUFFLE_BUFFER,
-        start: int | tf.Tensor = 0,
-        skip_errors: bool = False,
-    ) -> tf.data.Dataset:
+    def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
         """One balanced pass, see `Source.examples`; without `shuffle` that of epoch and seed 0."""
-        self.size(split, shard_index, num_shards)  # refuses other splits and empty shards
-        if not shuffle:
-            seed = epoch = 0
-        key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
-        rows = tf.random.experimental.stateless_shuffle(
-            tf.range(len(self.labels), dtype=tf.int64), key, alg="philox"
-        )
+        self.size(split, how.shard_index, how.num_shards)  # refuses other splits and empty shards
+        if not how.shuffle:
+            how = dataclasses.replace(how, seed=0, epoch=0)
+        rows = how.permuted(tf.range(len(self.labels), dtype=tf.int64))
         by_class = tf.gather(rows, tf.argsort(tf.gather(self.labels, rows), stable=True))
         first = np.cumsum(self.counts) - self.counts
         places = first[:, np.newaxis] + np.arange(self.counts.min())  # [classes, smallest]
         chosen = tf.gather(by_class, tf.constant(places.reshape(-1), tf.int64))
-        order = tf.random.experimental.stateless_shuffle(chosen, key, alg="philox")
-        return self.base.at(split, order[shard_index::num_shards][start:], skip_errors)
+        return self.base.at(split, how.share(how.permuted(chosen)), how.skip_errors)
 
     def place(self, split: str, index: int) -> str:
         return self.base.place(split, index)

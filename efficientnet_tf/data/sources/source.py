@@ -15,6 +15,44 @@ from efficientnet_tf.errors import UsageError, nearest
 SHUFFLE_BUFFER = 16_384
 
 
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """How a split is read once; what is not said is: all of it, in stored order.
+
+    Attributes:
+      shuffle: the order is a function of (seed, epoch, shard) alone; else it depends on none.
+      epoch, seed: whole numbers, or tensors: the pipeline reads while tracing.
+      shard_index, num_shards: of the disjoint parts that together are the split, which one.
+      shuffle_buffer: examples held by a source that cannot permute the whole split.
+      start: so many examples of the pass are left out at its beginning, unread if possible; may be
+        a tensor.
+      skip_errors: an example that cannot be read comes with its index as an empty image ("" or
+        [0, 0, 3]) of label 0, so that the place of every other one in the stream stays.
+        Otherwise it ends the stream with a tf.errors.OpError.
+    """
+
+    shuffle: bool = False
+    epoch: int | tf.Tensor = 0
+    seed: int | tf.Tensor = 0
+    shard_index: int = 0
+    num_shards: int = 1
+    shuffle_buffer: int = SHUFFLE_BUFFER
+    start: int | tf.Tensor = 0
+    skip_errors: bool = False
+
+    def permuted(self, values: tf.Tensor) -> tf.Tensor:
+        """The values in an order that is a function of (seed, epoch)."""
+        key = tf.stack([tf.cast(self.seed, tf.int64), tf.cast(self.epoch, tf.int64)])
+        return tf.random.experimental.stateless_shuffle(values, key, alg="philox")
+
+    def share(self, rows: tf.Tensor) -> tf.Tensor:
+        """Of the rows of all shards, those that this pass reads."""
+        return rows[self.shard_index :: self.num_shards][self.start :]
+
+
+IN_ORDER = Pass()
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source(abc.ABC):
     """A labelled image data set with the splits "train", "minival" and "test".
@@ -39,36 +77,25 @@ class Source(abc.ABC):
     num_examples: Mapping[str, int]
 
     @abc.abstractmethod
-    def examples(
-        self,
-        split: str,
-        *,
-        epoch: int | tf.Tensor,
-        seed: int | tf.Tensor,
-        shuffle: bool,
-        shard_index: int = 0,
-        num_shards: int = 1,
-        shuffle_buffer: int = SHUFFLE_BUFFER,
-        start: int | tf.Tensor = 0,
-        skip_errors: bool = False,
-    ) -> tf.data.Dataset:
-        """One pass over shard `shard_index` of `split`, undecoded.
+    def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
+        """One pass over `split`, undecoded.
 
         Yields {"image": scalar string (an encoded image) or uint8 [H, W, 3], "label": int64 [],
-        "index": int64 []}; the index names the example within its split. The order is a function
-        of (seed, epoch, shard) alone, and does not depend on them without `shuffle`. The shards
-        of one epoch are disjoint and together the split. `epoch`, `seed` and `start` may be
-        tensors: the pipeline calls this while tracing.
-
-        Args:
-          start: so many examples of the pass are left out at its beginning, unread if possible.
-          skip_errors: an example that cannot be read comes with its index as an empty image ("" or
-            [0, 0, 3]) of label 0, so that the place of every other one in the stream stays.
-            Otherwise it ends the stream with a tf.errors.OpError.
+        "index": int64 []}; the index names the example within its split.
 
         Raises:
           UsageError: no such split, or more shards than can be filled.
         """
+
+    def rows(self, split: str, how: Pass) -> tf.Tensor:
+        """The rows of a pass, int64, for a source that can read any row next.
+
+        Raises:
+          UsageError: no such split, or more shards than can be filled.
+        """
+        self.size(split, how.shard_index, how.num_shards)
+        rows = tf.range(self.num_examples[split], dtype=tf.int64)
+        return how.share(how.permuted(rows) if how.shuffle else rows)
 
     @abc.abstractmethod
     def place(self, split: str, index: int) -> str:

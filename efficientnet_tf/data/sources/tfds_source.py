@@ -29,6 +29,7 @@ from efficientnet_tf.data.sources.holdout import (
 )
 from efficientnet_tf.data.sources.records import Parse, RecordFiles, RecordSource
 from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.storage.paths import expanded, is_remote
 
 # tensorflow_datasets is imported where it is used, because few runs need it; its types are Any.
 
@@ -64,7 +65,7 @@ def tfds_source(
             raise UsageError(
                 f"{argument} must be a whole number of images, or 0 for the default, got {value!r}."
             )
-    builder = _prepared_builder(os.path.expanduser(name), data_dir and os.path.expanduser(data_dir))
+    builder = _prepared_builder(expanded(name), data_dir and expanded(data_dir))
     where = f'the data set "tfds:{name}"'
     image_key, label_key = _image_and_label(builder.info, where)
     parse = _parser(builder.info.features, image_key, label_key)
@@ -125,7 +126,7 @@ def _builder_by_name(name: str, data_dir: str | None) -> Any:
     """From prepared files if there are any, else from the code of the set."""
     import tensorflow_datasets as tfds
 
-    if name.startswith(("/", ".")) or "://" in name:
+    if name.startswith(("/", ".")) or is_remote(name):
         raise UsageError(
             f'the data set "tfds:{name}" is a folder without dataset_info.json. Give the folder '
             "of a prepared set, with its version, such as ~/tensorflow_datasets/cifar10/3.0.2, "

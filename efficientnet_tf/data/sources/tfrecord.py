@@ -2,7 +2,7 @@
 
 The layout is that of the official code: `train-00000-of-01024` ..., `validation-00000-of-00128`
 ..., each record a tf.train.Example with `image/encoded` and `image/class/label` (1..1000). What
-scripts/prepare_tfrecords.py writes has this layout, too, with a manifest and, if the source has a
+`main.py prepare` writes has this layout, too, with a manifest and, if the source has a
 minival split, `minival-*` files.
 """
 
@@ -24,6 +24,7 @@ from efficientnet_tf.data.sources.records import (
     count_records,
 )
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.storage.paths import expanded
 
 LAYOUT = "train-00000-of-01024 ..., validation-00000-of-00128 ..."
 IMAGENET_TRAIN, IMAGENET_TEST = 1_281_167, 50_000  # examples
@@ -59,6 +60,7 @@ def tfrecord_source(
       UsageError: folder or files are missing, or no training image would be left.
       RunError: a file differs from what the manifest says, or has to be counted and is cut off.
     """
+    data_dir = expanded(data_dir or "")
     if not data_dir or not tf.io.gfile.isdir(data_dir):
         found = "no data_dir was given" if not data_dir else f'"{data_dir}" is not a folder'
         raise UsageError(
@@ -79,7 +81,7 @@ def tfrecord_source(
         if checksums:
             raise UsageError(
                 f"data_dir has no {manifest.MANIFEST} with checksums to verify: {data_dir}. Write "
-                "one with scripts/prepare_tfrecords.py --manifest_only, or do not ask for it."
+                "one with `python main.py prepare --manifest_only`, or do not ask for it."
             )
         files = {
             "train": RecordFiles(_find_files(data_dir, "train")),

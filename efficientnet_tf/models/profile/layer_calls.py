@@ -1,8 +1,15 @@
 """Every call of a layer or operation when a Keras model runs, found by running it on shapes alone.
 
-Functional and Sequential models are followed through their graphs, nested ones too. The call of a
-subclassed model or layer is Python: Keras traces it, and the layers that it calls report. No
-number is computed, and the model is as it was afterwards; only one that is not built yet is built.
+No number is computed and no object of the model is touched, but that a model without weights is
+built. There are two ways in:
+
+- A graph (functional and Sequential models, nested ones too) is followed node by node, at any size,
+  with `keras.models.clone_model`: its `call_function` is handed every call of the graph. The clone
+  calls stand-ins for the operations, so that the operations themselves record nothing.
+- The Python code of a subclassed model or layer can call what it likes. Keras runs it on shapes
+  (`compute_output_spec`), and Python itself reports the calls of layers in it: python_calls.py.
+
+Keras has no public list of the layers inside a layer: parts.py has what is private.
 """
 
 import contextlib
@@ -14,6 +21,8 @@ from typing import Any
 import keras
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.models.profile.parts import inner_layers
+from efficientnet_tf.models.profile.python_calls import watching
 
 
 @dataclass(frozen=True)
@@ -35,12 +44,6 @@ class Call:
     outputs: Any
     own_outputs: Sequence[Any]
     opened: bool
-
-
-def inner_layers(operation: Any) -> list[Any]:
-    """All layers inside a layer, however deep; Keras has no public list of them."""
-    is_layer = isinstance(operation, keras.Layer)
-    return operation._flatten_layers(include_self=False) if is_layer else []
 
 
 def has_keras_call(operation: Any) -> bool:
@@ -73,7 +76,7 @@ def _reason(error: Exception) -> str:
 
 
 class _Whole(keras.Operation):
-    """The `__call__` of a layer, casts and build included, as something to run on shapes."""
+    """The `__call__` of a layer, casts, checks and build included, to be run on shapes."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
@@ -84,22 +87,32 @@ class _Whole(keras.Operation):
 
 
 def _run_whole(layer: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    return keras.Operation.compute_output_spec(_Whole(layer), *args, **kwargs)
+    return _Whole(layer).compute_output_spec(*args, **kwargs)
 
 
-@contextlib.contextmanager
-def _replaced(layers: Sequence[Any], replace: Callable[[Any], Callable]) -> Iterator[None]:
-    """Inside, `layer.call` is `replace(layer)`."""
-    before = [(vars(layer), vars(layer).get("call")) for layer in layers]
-    for layer in layers:
-        vars(layer)["call"] = replace(layer)  # setattr would track it as a part of the layer
-    try:
-        yield
-    finally:
-        for attributes, call in before:
-            del attributes["call"]
-            if call is not None:
-                attributes["call"] = call
+class _StandIn(keras.Operation):
+    """Has a place in a graph, and the outputs that `visit` gives its inputs."""
+
+    def __init__(self, visit: Callable[..., Any]) -> None:
+        super().__init__()
+        self._visit = visit
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        return self._visit(*args, **kwargs)
+
+
+def _is_fit(layer: Any, inputs: Any) -> bool:
+    """Whether inputs are as `input_spec` says, which only `__call__` would check."""
+    for spec, x in zip(keras.tree.flatten(layer.input_spec), tensors(inputs), strict=False):
+        if spec is None:
+            continue
+        rank = len(x.shape)
+        if rank < (spec.min_ndim or 0) or rank != (spec.ndim or rank):
+            return False
+        sides = {**dict(enumerate(spec.shape or ())), **spec.axes}
+        if any(side not in (None, x.shape[axis]) for axis, side in sides.items()):
+            return False
+    return True
 
 
 class _Walk:
@@ -119,31 +132,28 @@ class _Walk:
         outputs: Any = None,
     ) -> Any:
         """Lists a call and those inside it; its outputs, computed unless they are given."""
-        graph = has_keras_call(operation)
-        if graph and isinstance(operation, keras.Sequential):
+        written = has_keras_call(operation)
+        if written and isinstance(operation, keras.Sequential):
             outputs = args[0]
             for layer in operation.layers:
                 outputs = self._visitor(name, layer)(outputs)
             return outputs
-        if graph and isinstance(operation, keras.Function):
+        if written and isinstance(operation, keras.Function):
             inputs = args[0] if args else kwargs["inputs"]
             with self.refusing(name or operation.name, (args, kwargs)):
-                return operation._run_through_graph(
-                    inputs, operation_fn=lambda inner: self._visitor(name, inner)
-                )
+                return self._follow(name, operation, keras.tree.flatten(inputs))
         if inner_layers(operation) and not self._is_closed(operation):
             return self._trace(name, operation, args, kwargs)
         name = name or operation.name
         if outputs is None:
             with self.refusing(name, (args, kwargs)):
-                if args and isinstance(operation, keras.Layer):
-                    operation._assert_input_compatibility(args[0])
                 outputs = operation.compute_output_spec(*args, **kwargs)
-                sides = [side for x in tensors(outputs) for side in x.shape]
-                if graph and isinstance(operation, keras.Layer) and not all(sides):
+                if isinstance(operation, keras.Layer):
+                    sides = [side for x in tensors(outputs) for side in x.shape]
                     # Keras 3.12 leaves the batch of EinsumDense open, and gives a convolution of
                     # too small a map the size zero, which the computation itself does not.
-                    outputs = _run_whole(operation, args, kwargs)
+                    if (written and not all(sides)) or not _is_fit(operation, args[:1]):
+                        outputs = _run_whole(operation, args, kwargs)
         self.calls.append(Call(name, operation, args, kwargs, outputs, tensors(outputs), False))
         return outputs
 
@@ -151,51 +161,43 @@ class _Walk:
         path = f"{name}/{inner.name}".lstrip("/")
         return lambda *args, **kwargs: self.visit(path, inner, args, kwargs)
 
+    def _follow(self, name: str, graph: Any, inputs: Sequence[Any]) -> Any:
+        """Visits the operations of a graph; its outputs, one or a flat list."""
+
+        def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+            return _StandIn(self._visitor(name, operation)).symbolic_call(*args, **kwargs)
+
+        # Names of their own, so that those that Keras gives afterwards do not depend on a count.
+        model = keras.Model(graph.inputs, graph.outputs, name=graph.name)
+        fresh = [
+            keras.Input(batch_shape=x.shape, dtype=x.dtype, name=f"input_{place}")
+            for place, x in enumerate(inputs)
+        ]
+        clone = keras.models.clone_model(
+            model, fresh, clone_function=lambda operation: operation, call_function=call
+        )
+        return clone.outputs if len(clone.outputs) > 1 else clone.outputs[0]
+
     def _trace(self, name: str, layer: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Runs the Python code of a layer; layers that it calls itself are visited."""
-        place = len(self.calls)
-        known: list[Any] = []  # tensors that would not be new if the layer returned them
+        inside: list[tuple[Any, Any]] = []  # each with what went in and what came out
         own: list[Any] = []
-        is_inside = False
 
-        def reporting(inner: Any) -> Callable:
-            call = inner.call
-
-            def report(*args: Any, **kwargs: Any) -> Any:
-                nonlocal is_inside
-                if is_inside:  # another layer's visit will find this call
-                    return call(*args, **kwargs)
-                is_inside = True
-                try:
-                    outputs = call(*args, **kwargs)
-                    known.extend(keras.tree.flatten(outputs))
-                    path = f"{name}/{inner.name}".lstrip("/")
-                    self.visit(path, inner, *_shapes((args, kwargs, outputs)))
-                finally:
-                    is_inside = False
-                return outputs
-
-            return report
-
-        def noting(layer: Any) -> Callable:
-            call = layer.call
-
-            def note(*args: Any, **kwargs: Any) -> Any:
-                outputs = call(*args, **kwargs)
-                old = {id(x) for x in (*known, *keras.tree.flatten((args, kwargs)))}
+        def report(depth: int, called: Mapping[str, Any], outputs: Any) -> None:
+            given = (called["args"], called["kwargs"])
+            if depth == 1:
+                inside.append((called["self"], (*given, outputs)))
+            elif depth == 0:
+                old = {id(x) for x in keras.tree.flatten((given, [made[2] for _, made in inside]))}
                 own.extend(x for x in keras.tree.flatten(outputs) if id(x) not in old)
-                return outputs
 
-            return note
-
-        with (
-            self.refusing(name or layer.name, (args, kwargs)),
-            _replaced(inner_layers(layer), reporting),
-            _replaced([layer], noting),
-        ):
+        with self.refusing(name or layer.name, (args, kwargs)), watching(report):
             outputs = _run_whole(layer, args, kwargs)
-        call = Call(name or layer.name, layer, args, kwargs, outputs, tensors(_shapes(own)), True)
-        self.calls.insert(place, call)  # before those inside it
+        own_outputs = tensors(_shapes(own))
+        self.calls.append(Call(name or layer.name, layer, args, kwargs, outputs, own_outputs, True))
+        for inner, made in inside:
+            path = f"{name}/{inner.name}".lstrip("/")
+            self.visit(path, inner, *_shapes(made))
         return outputs
 
     @contextlib.contextmanager

@@ -19,7 +19,8 @@ import keras
 
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.profile import multiply_adds
-from efficientnet_tf.models.profile.layer_calls import Call, inner_layers, layer_calls, tensors
+from efficientnet_tf.models.profile.layer_calls import Call, layer_calls, tensors
+from efficientnet_tf.models.profile.parts import inner_layers, own_weights
 
 # They put out the tensor that they were given.
 _VIEWS = ("ExpandDims", "Flatten", "Identity", "InputLayer", "Reshape", "Squeeze")
@@ -109,19 +110,6 @@ class Profile:
         )
 
 
-def _own_weights(layer: Any) -> list[tuple[Any, bool]]:
-    """(weight, whether training changes it) of a layer, without those of the layers inside it.
-
-    Keras has no public list that freezing leaves alone.
-    """
-    if not isinstance(layer, keras.Layer):
-        return []
-    weights = {id(weight) for weight in layer.weights}  # without the state of random numbers
-    own = [(weight, True) for weight in layer._trainable_variables]
-    own += [(weight, False) for weight in layer._non_trainable_variables]
-    return [(weight, trainable) for weight, trainable in own if id(weight) in weights]
-
-
 class _Tally:
     """The lines of a profile while calls are added to them."""
 
@@ -155,14 +143,14 @@ class _Tally:
 
     def add_rest(self, layer: Any) -> None:
         """A layer whose weights no call has shown."""
-        if any(id(weight) not in self._seen for weight, _ in _own_weights(layer)):
+        if any(id(weight) not in self._seen for weight, _ in own_weights(layer)):
             self.lines[id(layer)] = self._line(layer.path, layer, True, [])
 
     def _line(
         self, name: str, layer: Any, opened: bool, shapes: list[tuple[int, ...]]
     ) -> LayerProfile:
         parts = [layer] if opened else [layer, *inner_layers(layer)]
-        weights = [pair for part in parts for pair in _own_weights(part)]
+        weights = [pair for part in parts for pair in own_weights(part)]
         sizes = [
             (math.prod(weight.shape), trainable)
             for weight, trainable in weights

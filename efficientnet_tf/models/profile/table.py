@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.models.profile.measure import LayerProfile, Profile
+from efficientnet_tf.terminal.table import aligned
 
 _HEADINGS = ("layer", "kind", "output", "calls", "params", "multiply-adds", "share", "activations")
-_LEFT = 3  # columns of text; numbers stand at the right
 CSV_FIELDS = tuple(field.name for field in dataclasses.fields(LayerProfile))
 
 
@@ -33,27 +33,18 @@ def layers_text(profile: Profile) -> str:
                 f"{layer.activation_bytes:,}",
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column < _LEFT else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return "\n".join(aligned(rows, "<<<>"))
 
 
 def totals_text(profile: Profile) -> str:
     """The sums, what they leave out by definition, and what they may lack."""
-    totals = {
-        "trainable params": f"{profile.trainable_params:,}",
-        "all params": f"{profile.total_params:,}",
-        "multiply-adds": f"{profile.multiply_adds:,}",
-        "activation bytes": f"{profile.activation_bytes:,}",
-    }
-    width = max(map(len, totals.values()))
-    lines = [f"{name:<18}{number:>{width}}" for name, number in totals.items()]
+    totals = (
+        ("trainable params", f"{profile.trainable_params:,}"),
+        ("all params", f"{profile.total_params:,}"),
+        ("multiply-adds", f"{profile.multiply_adds:,}"),
+        ("activation bytes", f"{profile.activation_bytes:,}"),
+    )
+    lines = aligned(totals)
     lines.append(
         "For one image. Multiply-adds are those of convolutions and matrix products; batch norm, "
         "biases,\nactivations, pooling and additions are not counted. Activations: the outputs of "

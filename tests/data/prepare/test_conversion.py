@@ -25,7 +25,7 @@ from efficientnet_tf.data.prepare.conversion import default_shards, prepare
 from efficientnet_tf.data.prepare.encoded import StreamOptions
 from efficientnet_tf.data.sources import manifest
 from efficientnet_tf.data.sources.in_memory import digits_source
-from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Source
+from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
 from efficientnet_tf.errors import RunError, UsageError
 
 ROOT = Path(__file__).parents[3]
@@ -39,26 +39,14 @@ class Listed(Source):
     images: Mapping[str, tuple[bytes, ...]]
     labels: Callable[[int], int] = lambda index: index % 3
 
-    def examples(
-        self,
-        split: str,
-        *,
-        epoch: int | tf.Tensor,
-        seed: int | tf.Tensor,
-        shuffle: bool,
-        shard_index: int = 0,
-        num_shards: int = 1,
-        shuffle_buffer: int = SHUFFLE_BUFFER,
-        start: int | tf.Tensor = 0,
-        skip_errors: bool = False,
-    ) -> tf.data.Dataset:
+    def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
         order = np.arange(len(self.images[split]))
-        if shuffle:
-            order = np.random.RandomState(seed).permutation(order)
-        order = order[start:]
+        if how.shuffle:
+            order = np.random.RandomState(how.seed).permutation(order)
+        order = order[how.start :]
 
         def check(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            if not skip_errors:
+            if not how.skip_errors:
                 good = tf.strings.length(example["image"]) > 0
                 with tf.control_dependencies([tf.debugging.Assert(good, ["cannot be read"])]):
                     return {**example, "image": tf.identity(example["image"])}
@@ -148,7 +136,7 @@ def test_every_example_once_with_its_label(digits: Source, reference: Path) -> N
             assert record["image/class/text"] == (str(label - 1).encode(),)
             assert record["image/format"] == (b"PNG",)
             assert record["image/height"] == record["image/width"] == (8,)
-        stored = digits.examples(split, epoch=0, seed=0, shuffle=False).as_numpy_iterator()
+        stored = digits.examples(split).as_numpy_iterator()
         assert found == Counter((e["image"].tobytes(), int(e["label"]) + 1) for e in stored)
 
 
@@ -311,9 +299,9 @@ def test_resuming_reads_from_the_first_missing_file(tmp_path: Path, monkeypatch)
     source = listed()
 
     class Watched(Listed):
-        def examples(self, split: str, **arguments: Any) -> tf.data.Dataset:
-            starts.append(arguments["start"])
-            return super().examples(split, **arguments)
+        def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
+            starts.append(how.start)
+            return super().examples(split, how)
 
     watched = Watched(**vars(source))
     prepare(watched, str(tmp_path), shards={"train": 10})
@@ -514,14 +502,14 @@ def test_labels_out_of_range(tmp_path: Path) -> None:
 
 def test_the_command(reference: Path, tmp_path: Path) -> None:
     def run(*flags: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "scripts" / "prepare_tfrecords.py"), *flags]
+        command = [sys.executable, str(ROOT / "main.py"), "prepare", *flags]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
     done = run()
     assert done.returncode == 2
     assert done.stderr == (
-        "error: --output_dir must be a folder or gs://bucket/folder, got nothing.\n"
+        "error: --output_dir must be a folder or gs://bucket/folder, received nothing.\n"
     )
     place = f"--output_dir={tmp_path}"
     counts = ("--shards=7", "--minival_files=2", "--validation_shards=3", "--threads=2")
@@ -531,7 +519,7 @@ def test_the_command(reference: Path, tmp_path: Path) -> None:
     assert contents(tmp_path) == contents(reference)
     written = manifest.read(str(tmp_path))
     (tmp_path / manifest.MANIFEST).unlink()
-    done = run("--manifest_only", place, "--num_classes=10")
+    done = run("--manifest_only", place, "--classes=10")
     assert done.returncode == 0, done.stderr
     found = manifest.read(str(tmp_path))
     assert found is not None

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from efficientnet_tf.data.sources.by_name import load_source, synthetic_source
+from efficientnet_tf.data.sources.source import Pass
 from efficientnet_tf.errors import UsageError
 
 
@@ -14,7 +15,7 @@ def test_synthetic_images_are_noise_and_a_function_of_split_and_index() -> None:
     source = synthetic_source(num_classes=4, image_size=33, num_examples=6)
     passes = {
         (split, epoch): sorted(
-            source.examples(split, epoch=epoch, seed=3, shuffle=True).as_numpy_iterator(),
+            source.examples(split, Pass(shuffle=True, epoch=epoch, seed=3)).as_numpy_iterator(),
             key=lambda example: example["index"],
         )
         for split, epoch in [("train", 0), ("train", 1), ("test", 0)]
@@ -39,14 +40,14 @@ def test_synthetic_order_and_shards() -> None:
 
     def order(epoch: int, shard_index: int = 0, num_shards: int = 1) -> list[int]:
         shard = {"shard_index": shard_index, "num_shards": num_shards}
-        dataset = source.examples("train", epoch=epoch, seed=0, shuffle=True, **shard)
+        dataset = source.examples("train", Pass(shuffle=True, epoch=epoch, **shard))
         return [int(example["index"]) for example in dataset]
 
     assert order(0) == order(0) != order(1)
     assert sorted(order(0, 0, 2) + order(0, 1, 2)) == list(range(50))
-    unshuffled = source.examples("train", epoch=0, seed=0, shuffle=False)
+    unshuffled = source.examples("train")
     assert [int(example["index"]) for example in unshuffled] == list(range(50))
-    rest = source.examples("train", epoch=0, seed=0, shuffle=True, start=tf.constant(48))
+    rest = source.examples("train", Pass(shuffle=True, start=tf.constant(48)))
     assert [int(example["index"]) for example in rest] == order(0)[48:]
     assert source.place("train", 7) == "synthetic train image 7"
 

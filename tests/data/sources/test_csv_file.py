@@ -33,7 +33,7 @@ def write(tmp_path: Path) -> Write:
 def rows(source: FileSource, split: str) -> dict[str, str]:
     """File name to class name, once it is known that the files are read."""
     found = {}
-    for example in source.examples(split, epoch=0, seed=0, shuffle=False).as_numpy_iterator():
+    for example in source.examples(split).as_numpy_iterator():
         path = Path(source.place(split, int(example["index"])))
         assert path.read_bytes() == example["image"]
         found[path.name] = source.class_names[example["label"]]
@@ -114,7 +114,7 @@ def test_paths(write: Write, tmp_path: Path) -> None:
     contents = {
         example["image"]
         for split in source.num_examples
-        for example in source.examples(split, epoch=0, seed=0, shuffle=False).as_numpy_iterator()
+        for example in source.examples(split).as_numpy_iterator()
     }
     png = (tmp_path / "a.png").read_bytes()
     assert contents == {*(name.encode() for name in names), b"far", png}

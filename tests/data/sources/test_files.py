@@ -17,6 +17,7 @@ from efficientnet_tf.data.sources.files import (
     check_same_classes,
     file_source,
 )
+from efficientnet_tf.data.sources.source import Pass
 from efficientnet_tf.errors import UsageError
 
 NAMES = ["a b.png", "ümlaut.png", "日本/猫.png", *(f"{i}.png" for i in range(3, 11))]
@@ -40,8 +41,8 @@ def eleven(tmp_path: Path) -> FileSource:
 
 
 def one_pass(source: FileSource, **arguments: Any) -> list[dict[str, np.ndarray]]:
-    arguments = {"epoch": 0, "seed": 0, "shuffle": True, **arguments}
-    return list(source.examples("train", **arguments).as_numpy_iterator())
+    how = Pass(**{"shuffle": True, **arguments})
+    return list(source.examples("train", how).as_numpy_iterator())
 
 
 def order(source: FileSource, **arguments: Any) -> list[int]:
@@ -56,7 +57,7 @@ def test_what_it_says_of_itself(eleven: FileSource, tmp_path: Path) -> None:
     assert eleven.place("train", 2) == f"{tmp_path}/日本/猫.png"
     assert eleven.place("test", 0) == f"{tmp_path}/10.png"
     with pytest.raises(UsageError, match='got "trian".* mean "train"'):
-        eleven.examples("trian", epoch=0, seed=0, shuffle=False)
+        eleven.examples("trian")
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
@@ -93,7 +94,7 @@ def test_the_order_does_not_depend_on_threads(eleven: FileSource) -> None:
     for threads in (1, 4):
         options = tf.data.Options()
         options.threading.private_threadpool_size = threads
-        dataset = eleven.examples("train", epoch=0, seed=0, shuffle=True).with_options(options)
+        dataset = eleven.examples("train", Pass(shuffle=True)).with_options(options)
         found.append([int(example["index"]) for example in dataset])
     assert found[0] == found[1]
 
@@ -118,7 +119,7 @@ def test_a_deleted_file_keeps_its_place(eleven: FileSource) -> None:
     assert found[4] == {"image": b"", "label": 0, "index": gone}
     assert found[:4] + found[5:] == whole[:4] + whole[5:]
 
-    iterator = iter(eleven.examples("train", epoch=0, seed=0, shuffle=True))
+    iterator = iter(eleven.examples("train", Pass(shuffle=True)))
     assert [int(next(iterator)["index"]) for _ in range(4)] == [e["index"] for e in whole[:4]]
     with pytest.raises(tf.errors.NotFoundError, match=os.path.basename(NAMES[gone])):
         next(iterator)

@@ -43,7 +43,7 @@ def contents(source: FileSource, split: str) -> list[tuple[str, str]]:
     """(class, path below the source) of every example, once it is known that it is read."""
     root = source.root.decode()
     found = []
-    for example in source.examples(split, epoch=0, seed=0, shuffle=False).as_numpy_iterator():
+    for example in source.examples(split).as_numpy_iterator():
         path = source.place(split, int(example["index"]))
         assert example["image"].decode() == os.path.basename(path)
         found.append((source.class_names[example["label"]], path.removeprefix(root)))

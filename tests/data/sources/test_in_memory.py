@@ -6,6 +6,7 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 from efficientnet_tf.data.sources.in_memory import array_source, digits_source, stratified_split
+from efficientnet_tf.data.sources.source import Pass
 from efficientnet_tf.errors import UsageError
 
 
@@ -52,7 +53,7 @@ def test_a_pass_is_a_permutation_that_depends_on_seed_and_epoch(ten) -> None:
     orders = {}
     for seed in (0, 1):
         for epoch in (0, 1):
-            one_pass = ten.examples("train", epoch=epoch, seed=seed, shuffle=True)
+            one_pass = ten.examples("train", Pass(shuffle=True, epoch=epoch, seed=seed))
             orders[seed, epoch] = indices(one_pass)
             assert sorted(orders[seed, epoch]) == list(range(10))
             for example in one_pass:
@@ -63,16 +64,19 @@ def test_a_pass_is_a_permutation_that_depends_on_seed_and_epoch(ten) -> None:
                 assert example["label"] == example["index"]
             tf.random.set_seed(5)  # hidden state must not matter
             tensors = ten.examples(
-                "train", epoch=tf.constant(epoch, tf.int64), seed=tf.constant(seed), shuffle=True
+                "train",
+                Pass(shuffle=True, epoch=tf.constant(epoch, tf.int64), seed=tf.constant(seed)),
             )
             assert indices(tensors) == orders[seed, epoch]
     assert len({tuple(order) for order in orders.values()}) == 4
-    assert indices(ten.examples("train", epoch=3, seed=2, shuffle=False)) == list(range(10))
+    assert indices(ten.examples("train", Pass(epoch=3, seed=2))) == list(range(10))
 
 
 def test_shards_are_disjoint_and_complete(ten) -> None:
     shards = [
-        indices(ten.examples("train", epoch=1, seed=1, shuffle=True, shard_index=i, num_shards=3))
+        indices(
+            ten.examples("train", Pass(shuffle=True, epoch=1, seed=1, shard_index=i, num_shards=3))
+        )
         for i in range(3)
     ]
     assert [len(shard) for shard in shards] == [ten.size("train", i, 3) for i in range(3)]
@@ -81,9 +85,9 @@ def test_shards_are_disjoint_and_complete(ten) -> None:
 
 def test_splits_that_do_not_exist_are_refused(ten) -> None:
     with pytest.raises(UsageError, match=r'split must be one of "train" .* got "trian".* "train"'):
-        ten.examples("trian", epoch=0, seed=0, shuffle=True)
+        ten.examples("trian", Pass(shuffle=True))
     with pytest.raises(UsageError, match=r"has 10 examples, too few for 11 input pipelines"):
-        ten.examples("train", epoch=0, seed=0, shuffle=True, num_shards=11)
+        ten.examples("train", Pass(shuffle=True, num_shards=11))
     empty = array_source(
         "empty", {"test": (np.zeros([0, 2, 2, 3], np.uint8), np.zeros([0]))}, num_classes=2
     )

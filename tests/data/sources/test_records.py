@@ -12,6 +12,7 @@ from efficientnet_tf.data.broken import BadExamples
 from efficientnet_tf.data.images.preprocessing import Preprocessing
 from efficientnet_tf.data.pipeline import train_dataset
 from efficientnet_tf.data.sources.records import RecordFiles, RecordSource, count_records
+from efficientnet_tf.data.sources.source import Pass
 from efficientnet_tf.data.sources.tfrecord import tfrecord_source
 from efficientnet_tf.errors import RunError, UsageError
 
@@ -26,9 +27,9 @@ def epochs(source: RecordSource, count: int, seed: int = 0, **options) -> list[l
     A data set takes longer to be built than to be read.
     """
     passes = tf.data.Dataset.range(count).flat_map(
-        lambda epoch: source.examples("train", epoch=epoch, seed=seed, shuffle=True, **options).map(
-            lambda example: (epoch, example["label"])
-        )
+        lambda epoch: source.examples(
+            "train", Pass(shuffle=True, epoch=epoch, seed=seed, **options)
+        ).map(lambda example: (epoch, example["label"]))
     )
     found = [[] for _ in range(count)]
     for epoch, label in passes.as_numpy_iterator():
@@ -44,7 +45,7 @@ def without_counts(source: RecordSource) -> RecordSource:
 def test_index_names_file_and_record(make_imagenet) -> None:
     source = tfrecord_source(str(make_imagenet([1], [2, 3])), minival_shards=0)
     found = {}
-    for example in source.examples("test", epoch=0, seed=0, shuffle=True):
+    for example in source.examples("test", Pass(shuffle=True)):
         found[int(example["label"])] = divmod(int(example["index"]), 2**32)
     assert found == {0: (0, 0), 1: (0, 1), 2: (1, 0), 3: (1, 1), 4: (1, 2)}
 
@@ -66,7 +67,7 @@ def test_order_is_a_function_of_seed_and_epoch(make_imagenet) -> None:
 def test_records_of_one_file_are_shuffled_anew(make_imagenet) -> None:
     source = tfrecord_source(str(make_imagenet([1], [20])), minival_shards=0)
     orders = [
-        labels(source.examples("test", epoch=epoch, seed=seed, shuffle=True))
+        labels(source.examples("test", Pass(shuffle=True, epoch=epoch, seed=seed)))
         for seed, epoch in [(0, 0), (0, 1), (1, 0)]
     ]
     assert len(set(map(tuple, orders))) == 3
@@ -89,7 +90,7 @@ def test_count_records(tmp_path: Path, write_records, photos) -> None:
 def test_more_hosts_than_files_are_refused(make_imagenet) -> None:
     source = without_counts(tfrecord_source(str(make_imagenet([5, 5], [1])), minival_shards=0))
     with pytest.raises(UsageError, match=r'"train" has 2 files, too few for 3 input pipelines'):
-        source.examples("train", epoch=0, seed=0, shuffle=True, num_shards=3)
+        source.examples("train", Pass(shuffle=True, num_shards=3))
 
 
 @pytest.mark.parametrize("num_shards", [1, 2, 3, 7])
@@ -134,11 +135,7 @@ def test_kept_records(make_imagenet) -> None:
             for label in labels(
                 source.examples(
                     "train",
-                    epoch=1,
-                    seed=0,
-                    shuffle=shuffle,
-                    shard_index=index,
-                    num_shards=num_shards,
+                    Pass(shuffle=shuffle, epoch=1, shard_index=index, num_shards=num_shards),
                 )
             )
         ]
@@ -149,15 +146,15 @@ def test_kept_records(make_imagenet) -> None:
 def test_start_leaves_out_the_beginning(make_imagenet, skip_errors: bool) -> None:
     source = tfrecord_source(str(make_imagenet([5, 1, 8], [1])), minival_shards=0)
     options = {"epoch": 2, "seed": 1, "shuffle": True, "skip_errors": skip_errors}
-    whole = labels(source.examples("train", **options))
+    whole = labels(source.examples("train", Pass(**options)))
     for start in (0, 1, 9, 14):
-        assert labels(source.examples("train", start=start, **options)) == whole[start:]
+        assert labels(source.examples("train", Pass(start=start, **options))) == whole[start:]
 
 
 def test_place_names_file_and_record(make_imagenet) -> None:
     folder = make_imagenet([1], [2, 3])
     source = tfrecord_source(str(folder), minival_shards=0)
-    for example in source.examples("test", epoch=0, seed=0, shuffle=True):
+    for example in source.examples("test", Pass(shuffle=True)):
         record = int(example["label"])
         path, number = (folder / "validation-00000-of-00002", record)
         if record >= 2:
@@ -192,7 +189,7 @@ def test_a_broken_file_stops_the_pass(make_imagenet, kind: str) -> None:
     path = folder / "train-00001-of-00002"
     damage(path, kind)
     with pytest.raises((tf.errors.DataLossError, tf.errors.InvalidArgumentError)) as caught:
-        labels(source.examples("train", epoch=0, seed=0, shuffle=False))
+        labels(source.examples("train"))
     if kind == "cut between records":
         assert "ends too early, the file is cut off; records expected:" in str(caught.value)
         assert str(path) in str(caught.value)
@@ -204,7 +201,7 @@ def test_a_broken_file_keeps_every_place(make_imagenet, kind: str) -> None:
     source = tfrecord_source(str(folder), minival_shards=0)
 
     def read(shuffle: bool) -> list[tuple[int, bool]]:
-        examples = source.examples("train", epoch=0, seed=0, shuffle=shuffle, skip_errors=True)
+        examples = source.examples("train", Pass(shuffle=shuffle, skip_errors=True))
         return [(int(e["index"]), bool(tf.strings.length(e["image"]) > 0)) for e in examples]
 
     healthy = {shuffle: read(shuffle) for shuffle in (False, True)}
@@ -220,12 +217,12 @@ def test_a_broken_file_keeps_every_place(make_imagenet, kind: str) -> None:
 def test_the_lost_rest_is_one_example_where_counts_are_unknown(make_imagenet, kind: str) -> None:
     folder = make_imagenet([4, 4], [1])
     source = without_counts(tfrecord_source(str(folder), minival_shards=0))
-    options = {"epoch": 0, "seed": 0, "shuffle": False, "skip_errors": True}
-    assert len(labels(source.examples("train", **options))) == 8
+    how = Pass(skip_errors=True)
+    assert len(labels(source.examples("train", how))) == 8
     damage(folder / "train-00001-of-00002", kind)
     lost = [
         int(example["index"])
-        for example in source.examples("train", **options)
+        for example in source.examples("train", how)
         if not example["image"].numpy()
     ]
     assert lost == [2**32 + 2]
@@ -247,7 +244,7 @@ def test_unreadable_images_that_are_not_encoded(tmp_path: Path) -> None:
             tf.constant(0, tf.int64),
         ),
     )
-    examples = list(source.examples("train", epoch=0, seed=0, shuffle=False, skip_errors=True))
+    examples = list(source.examples("train", Pass(skip_errors=True)))
     assert [example["image"].shape.as_list() for example in examples] == [
         [2, 2, 3],
         [0, 0, 3],

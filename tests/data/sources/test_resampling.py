@@ -14,7 +14,7 @@ from efficientnet_tf.data.sources.folder import folder_source
 from efficientnet_tf.data.sources.in_memory import array_source, digits_source
 from efficientnet_tf.data.sources.records import RecordFiles, RecordSource
 from efficientnet_tf.data.sources.resampling import balanced, class_counts, with_fold, with_minival
-from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.data.sources.source import Pass, Source
 from efficientnet_tf.errors import UsageError
 
 
@@ -27,7 +27,7 @@ def unbalanced(counts: tuple[int, ...] = (7, 3, 20)) -> Source:
 
 
 def pass_of(source: Source, epoch: int = 0, seed: int = 0, **more: Any) -> list[tuple[int, int]]:
-    examples = source.examples("train", epoch=epoch, seed=seed, shuffle=True, **more)
+    examples = source.examples("train", Pass(shuffle=True, epoch=epoch, seed=seed, **more))
     return [(int(e["index"]), int(e["label"])) for e in examples.as_numpy_iterator()]
 
 
@@ -182,7 +182,7 @@ def test_folds_are_disjoint_even_and_together_everything(tmp_path: Path, kind: s
         parts = {
             split: [
                 (np.asarray(e["image"]).tobytes(), int(e["label"]))
-                for e in cut.examples(split, epoch=0, seed=0, shuffle=False).as_numpy_iterator()
+                for e in cut.examples(split).as_numpy_iterator()
             ]
             for split in ("train", "minival")
         }
@@ -194,7 +194,7 @@ def test_folds_are_disjoint_even_and_together_everything(tmp_path: Path, kind: s
 
 
 def everything(source: Source) -> list[tuple[bytes, int]]:
-    examples = source.examples("train", epoch=0, seed=0, shuffle=False)
+    examples = source.examples("train")
     return [
         (np.asarray(e["image"]).tobytes(), int(e["label"])) for e in examples.as_numpy_iterator()
     ]

@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 
 from efficientnet_tf.data.sources import tfds_source as module
 from efficientnet_tf.data.sources.records import RecordSource
+from efficientnet_tf.data.sources.source import Pass
 from efficientnet_tf.data.sources.tfds_source import tfds_source
 from efficientnet_tf.errors import RunError, UsageError
 
@@ -157,10 +158,9 @@ def store(tmp_path: Path) -> Store:
 
 def numbers(source: RecordSource, split: str, **more: Any) -> list[int]:
     """The images of a pass, by the number in their first pixel."""
-    more = {"epoch": 0, "seed": 0, "shuffle": False, **more}
     return [
         int(tf.io.decode_image(example["image"])[0, 0, 0])
-        for example in source.examples(split, **more)
+        for example in source.examples(split, Pass(**more))
     ]
 
 
@@ -194,7 +194,7 @@ def test_every_example_once_and_as_tfds_reads_it(store, encoding: str, num_shard
     for shuffle in (False, True):
         passes = [
             source.examples(
-                "test", epoch=3, seed=1, shuffle=shuffle, shard_index=i, num_shards=num_shards
+                "test", Pass(shuffle=shuffle, epoch=3, seed=1, shard_index=i, num_shards=num_shards)
             )
             for i in range(num_shards)
         ]
@@ -215,7 +215,7 @@ def test_resumed_pass_is_the_rest(store) -> None:
 def test_place_names_file_and_record(store) -> None:
     folder = store({"train": 4, "test": 6}, num_shards=2)
     source = tfds_source(str(folder))
-    rows = list(source.examples("test", epoch=0, seed=0, shuffle=False))
+    rows = list(source.examples("test"))
     places = {source.place("test", int(row["index"])) for row in rows}
     assert places == {
         f"{folder}/stored-test.tfrecord-0000{i}-of-00002, record {k} (counted from 0)"
@@ -233,12 +233,11 @@ def test_damaged_record_keeps_its_place(store) -> None:
         for record in (records[0], other, records[2]):
             writer.write(record)
     source = tfds_source(str(folder))
-    how = {"epoch": 0, "seed": 0, "shuffle": False}
-    rows = list(source.examples("test", skip_errors=True, **how).as_numpy_iterator())
+    rows = list(source.examples("test", Pass(skip_errors=True)).as_numpy_iterator())
     assert [row["image"] == b"" for row in rows] == [False, True, False]
     assert [row["index"] for row in rows] == [0, 1, 2]
     with pytest.raises(tf.errors.InvalidArgumentError, match="image"):
-        list(source.examples("test", **how))
+        list(source.examples("test"))
 
 
 def test_grey_images_stay_encoded(store) -> None:
@@ -250,7 +249,7 @@ def test_grey_images_stay_encoded(store) -> None:
     folder = store({"train": rows, "test": rows}, features, supervised_keys=("image", "label"))
     source = tfds_source(str(folder))
     assert (source.num_classes, source.class_names) == (10, tuple("0123456789"))
-    one_pass = source.examples("test", epoch=0, seed=0, shuffle=False)
+    one_pass = source.examples("test")
     assert one_pass.element_spec["image"] == tf.TensorSpec([], tf.string)
     assert read_by_us([one_pass]) == read_by_tfds(folder, "test", "image", "label")
 
@@ -261,7 +260,7 @@ def test_pixels_that_are_not_encoded(store, channels: int, encoding: str) -> Non
     image = tfds.features.Tensor(shape=(4, 5, channels), dtype=np.uint8, encoding=encoding)
     rows = [{"image": noise(i, (4, 5, channels)), "label": i % 2} for i in range(6)]
     folder = store({"train": rows, "test": rows}, {"image": image, "label": TWO})
-    dataset = tfds_source(str(folder)).examples("test", epoch=0, seed=0, shuffle=False)
+    dataset = tfds_source(str(folder)).examples("test")
     assert dataset.element_spec["image"] == tf.TensorSpec([4, 5, 3], tf.uint8)
     found = {row["image"].tobytes(): row["label"] for row in dataset.as_numpy_iterator()}
     repeated = {np.repeat(row["image"], 3 // channels, -1).tobytes(): row["label"] for row in rows}
@@ -279,7 +278,7 @@ def test_supervised_keys_name_the_features(store) -> None:
     folder = store({"train": rows, "test": rows}, features, supervised_keys=("picture", "fine"))
     source = tfds_source(str(folder))
     assert source.num_classes == 5
-    found = read_by_us([source.examples("test", epoch=0, seed=0, shuffle=False)])
+    found = read_by_us([source.examples("test")])
     assert found == read_by_tfds(folder, "test", "picture", "fine")
 
 

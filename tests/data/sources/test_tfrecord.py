@@ -18,14 +18,14 @@ def test_splits_and_counts(make_imagenet) -> None:
     assert source.num_examples == {"train": 11, "minival": 7, "test": 5}
     # Stored labels count from 1 in the order of the files; label_offset takes the 1 off.
     for split, expected in {"train": range(7, 18), "minival": range(7), "test": range(5)}.items():
-        examples = list(source.examples(split, epoch=0, seed=0, shuffle=False))
+        examples = list(source.examples(split))
         assert sorted(int(example["label"]) for example in examples) == list(expected)
         assert len({int(example["index"]) for example in examples}) == len(examples)
 
 
 def test_examples_are_the_stored_bytes(make_imagenet, photos) -> None:
     source = tfrecord_source(str(make_imagenet([2], [3])), minival_shards=0)
-    for example in source.examples("test", epoch=0, seed=0, shuffle=False):
+    for example in source.examples("test"):
         assert example["image"].dtype == tf.string
         assert example["image"].numpy() == photos[(int(example["label"]) + 1) % 3]
 
@@ -42,9 +42,15 @@ def test_imagenet_counts_are_known(tmp_path: Path) -> None:
     whole = tfrecord_source(str(tmp_path), minival_shards=0)
     assert whole.num_examples == {"train": 1_281_167, "minival": 0, "test": 50_000}
     with pytest.raises(UsageError, match=r'"minival" of source "imagenet" has no examples'):
-        whole.examples("minival", epoch=0, seed=0, shuffle=False)
+        whole.examples("minival")
     # The same number of files with other classes is not ImageNet: the (empty) files are counted.
     assert tfrecord_source(str(tmp_path), num_classes=10).num_examples["test"] == 0
+
+
+def test_the_folder_may_be_below_home(make_imagenet, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(make_imagenet([3, 4, 5, 6], [2, 3]))
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert tfrecord_source(f"~/{folder.name}", minival_shards=1).num_examples["test"] > 0
 
 
 def test_missing_folder_is_refused(tmp_path: Path) -> None:

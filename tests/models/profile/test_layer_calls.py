@@ -1,5 +1,8 @@
 """Which calls a run of a model consists of: graphs, nested models, Python code; nothing changed."""
 
+import cProfile
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -136,6 +139,61 @@ def test_the_model_is_as_it_was():
         assert "call" not in vars(layer)
     assert len(net.block.conv._inbound_nodes) == nodes
     np.testing.assert_array_equal(np.array(net(image)), before)
+
+
+def test_a_graph_is_as_it_was_and_no_name_is_used_up():
+    image = keras.Input((8, 8, 3))
+    model = keras.Model(image, layers.Conv2D(4, 3)(image))
+    model.compile(optimizer="sgd", loss=lambda truth, answer: answer)  # which no clone could read
+    nodes = [len(operation._inbound_nodes) for operation in model.operations]
+    before = int(keras.Model(image, image).name.rpartition("_")[2])
+    calls(model, (12, 12, 3))
+    assert int(keras.Model(image, image).name.rpartition("_")[2]) == before + 1
+    assert [len(operation._inbound_nodes) for operation in model.operations] == nodes
+
+
+def test_a_function_in_a_graph_is_followed():
+    inner = keras.Input((4,))
+    function = keras.Function(inner, layers.Dense(3, name="dense")(inner), name="function")
+    image = keras.Input((4,))
+    model = keras.Model(image, layers.ReLU(name="relu")(function(image)))
+    assert names(model, (4,)) == ["function/dense", "relu"]
+
+
+def test_who_watches_python_already_goes_on_watching():
+    net, seen = Net(name="net"), []
+
+    def hook(frame, event, result):
+        seen.append(frame.f_code)
+
+    sys.setprofile(hook)
+    try:
+        calls(net, (8, 8, 4))
+        assert sys.getprofile() is hook
+        seen.clear()
+        calls(net, (8, 8, 4))
+    finally:
+        sys.setprofile(None)
+    assert calls.__code__ in seen
+    with cProfile.Profile() as profiler:
+        calls(net, (8, 8, 4))
+        names(net, (8, 8, 4))
+    assert names.__code__ in {entry.code for entry in profiler.getstats()}
+
+
+def test_a_layer_that_nothing_tracks_is_found_where_it_is_called():
+    apart = [layers.Dense(3, name="apart")]
+    apart[0].build((None, 2))
+
+    class Borrowing(keras.Model):
+        def __init__(self):
+            super().__init__(name="net")
+            self.own = layers.Dense(2, name="own")
+
+        def call(self, inputs):
+            return apart[0](self.own(inputs))
+
+    assert names(Borrowing(), (4,)) == ["net", "own", "apart"]
 
 
 def test_a_model_without_weights_yet_is_built_and_takes_any_batch_afterwards():

@@ -1,0 +1,68 @@
+"""Reads weights of other programs into one file of ours, and prints a receipt.
+
+python main.py import-weights --from=efficientnet-b4/ --output=b4.safetensors
+python main.py import-weights --model=efficientnet-b0 --from=tf_efficientnet_b0.pth \\
+    --output=b0.safetensors --new_head --classes=37 --image=cat.jpg
+
+From: official TF1 checkpoints, keras.applications, qubvel/efficientnet, timm's tf_efficientnet_*.
+The model is recognised by the shapes of its weights if --model is left out. The file is loaded by
+create_model(NAME, weights=FILE). Exit code 0: done, 1: failed, 2: wrong use.
+"""
+
+from types import SimpleNamespace
+
+from efficientnet_tf.commands.flag_groups import FlagGroups
+from efficientnet_tf.commands.shared_flags import refuse_arguments
+from efficientnet_tf.errors import UsageError
+from efficientnet_tf.importers.detect import FORMATS
+from efficientnet_tf.importers.input_contract import FAMILIES
+
+_OWN = ("width_coefficient", "depth_coefficient", "resolution", "blocks_args")
+
+
+def take_flags(take: FlagGroups) -> None:
+    take.heading("From and to")
+    take.text("from", None, "a file, a folder, or the prefix of a TF1 checkpoint")
+    take.choice("format", "auto", ("auto", *FORMATS), "what wrote it")
+    take.switch("use_ema", True, "of averaged and plain weights, the averaged")
+    take.text("output", None, "the file to write, .safetensors")
+    take.switch("receipt", False, "a line for every weight")
+    take.text("image", None, "show the best classes of this image")
+    take.heading("The network")
+    take.text("model", None, "one of the word models; default: recognised")
+    take.choice("contract", "auto", ("auto", *FAMILIES), "what it takes; advprop is [-1, 1]")
+    take.switch("new_head", False, "leave the classifier out, draw a new one")
+    take.whole("classes", None, "of the new classifier", low=1)
+    take.whole("seed", 0, "of the new classifier", low=0)
+    take.heading("A network of your own")
+    take.number("width_coefficient", None, "of the paper's scaling")
+    take.number("depth_coefficient", None, "of the paper's scaling")
+    take.whole("resolution", None, "side of the image in pixels", low=1)
+    take.many("blocks_args", None, "block strings")
+
+
+def run(given: SimpleNamespace) -> None:
+    refuse_arguments(given)
+    source = getattr(given, "from")
+    for name, value in (("from", source), ("output", given.output)):
+        if not value:
+            raise UsageError(f"--{name} is needed.")
+    from efficientnet_tf.machine.startup import start_tensorflow
+
+    start_tensorflow()
+    from efficientnet_tf.importers.convert import Import, convert, text
+
+    wanted = Import(
+        source=source,
+        output=given.output,
+        model=given.model,
+        format=given.format,
+        contract=given.contract,
+        use_ema=given.use_ema,
+        new_head=given.new_head,
+        classes=given.classes,
+        image=given.image,
+        seed=given.seed,
+        coefficients={name: value for name in _OWN if (value := getattr(given, name)) is not None},
+    )
+    print(text(convert(wanted), wanted.output, given.receipt))

@@ -1,0 +1,48 @@
+"""One training several times: other seeds, or other folds of its images held out; mean and spread.
+
+python main.py repeat --seeds=3 --model_dir=runs/three --config=configs/digits.py
+python main.py repeat --folds=5 --model_dir=runs/five --config=configs/finetune.py --data_dir=DIR
+
+All other flags are those of the word train and go to each run, in model_dir/seed-0, ... or fold-0,
+... . Started again it reads what is done and goes on. Writes model_dir/summary.json. Exit code 0:
+done; 1: a run failed; 2: wrong use; 130: stopped by a signal.
+"""
+
+import os
+import signal
+from types import SimpleNamespace
+
+from efficientnet_tf.commands.flag_groups import FlagGroups
+from efficientnet_tf.errors import UsageError
+from efficientnet_tf.runs import repeats
+
+RESUMABLE = PASSES_ON = True
+_EACH = {"seeds": ("config.train.seed",), "folds": ("config.data.folds", "config.data.fold")}
+
+
+def take_flags(take: FlagGroups) -> None:
+    take.whole("seeds", None, "so many runs, each with a seed of its own", low=2)
+    take.whole("folds", None, "so many runs, each with another part of the images held out", low=2)
+    take.text("model_dir", None, "the folder for all runs")
+
+
+def run(given: SimpleNamespace) -> None:
+    if (given.seeds is None) == (given.folds is None):
+        raise UsageError("give one of --seeds=N and --folds=N, and then the flags of main.py.")
+    kind = "seeds" if given.folds is None else "folds"
+    if not given.model_dir:
+        raise UsageError("give --model_dir=DIR, the folder for all runs.")
+    for flag in given.arguments:
+        name = flag.lstrip("-").partition("=")[0]
+        if name == "mode":
+            raise UsageError("--mode cannot be given: seeds are trained and tested, folds too.")
+        if name in _EACH[kind]:
+            raise UsageError(f"{flag} cannot be given: --{kind} sets it for each run.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the run saves and ends
+    runs = repeats.seeds(given.seeds) if kind == "seeds" else repeats.folds(given.folds)
+    results = repeats.run_all(
+        runs, given.arguments, given.model_dir, lambda text: print(text, flush=True)
+    )
+    path = os.path.join(given.model_dir, repeats.SUMMARY)
+    repeats.write_summary(path, results)
+    print(f"{repeats.spread(results)} -> {path}")
