@@ -19,7 +19,7 @@ from efficientnet_tf.config import with_fields
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.machine.startup import start_tensorflow
 from efficientnet_tf.tpu import all_batches, requirements
-from efficientnet_tf.tpu.targets import TARGETS, target
+from efficientnet_tf.tpu.targets import SLICES, target
 
 _FUNCTIONS = ("train", "eval", "serving")
 _MODELS = [f"efficientnet-b{number}" for number in range(8)]
@@ -27,7 +27,7 @@ _TYPES, _ALL_TYPES = ["v5litepod-8"], ["v3-8", "v5litepod-8", "v6e-8"]
 
 
 def take_flags(take: FlagGroups) -> None:
-    slices = f"slice, or several with commas: {', '.join(TARGETS)}"
+    slices = f"slice, or several with commas: {', '.join(SLICES)}"
     take.many("tpu_type", None, f"{slices}; default: {_TYPES[0]}, of --all {','.join(_ALL_TYPES)}")
     take.whole("global_batch_size", None, "over all replicas; default: the configuration's", low=1)
     take.some("functions", _FUNCTIONS, "which to compile")
