@@ -16,8 +16,8 @@ from efficientnet_tf.export import saved_model
 from efficientnet_tf.machine.device import Device
 from efficientnet_tf.models.folding import fold
 from efficientnet_tf.tpu import fake_strategy
-from efficientnet_tf.tpu.lowering import Trace, trace_plain, trace_replicated
 from efficientnet_tf.tpu.targets import TpuSlice
+from efficientnet_tf.tpu.tracing import Trace, trace_plain, trace_replicated
 
 _CLASSES = 1000
 
