@@ -17,6 +17,7 @@ Differences
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -201,6 +202,60 @@ class Preprocessing:
     def _finish(self, image: tf.Tensor) -> tf.Tensor:
         image = tf.ensure_shape(image, [self.image_size, self.image_size, 3])
         return to_uint8(image) if self.image_dtype == "uint8" else image
+
+
+def preprocess_for_eval(
+    encoded_bytes: Any,
+    size: int,
+    crop: str = "padding",
+    resize: str = "bicubic_tf1",
+    *,
+    crop_fraction: float = 0.875,
+    exif_rotation: bool = True,
+) -> tf.Tensor:
+    """What evaluation shows the model of an encoded image: float32 [size, size, 3].
+
+    `crop` is one of EVAL_CROPS: "padding" is the rule of the paper's time (32 pixels around),
+    "fraction" the present official one. `resize` is one of INTERPOLATIONS. Range and errors as
+    `Preprocessing.for_eval`, which this calls.
+    """
+    preprocessing = Preprocessing(
+        size,
+        eval_crop=crop,
+        interpolation=resize,
+        crop_fraction=crop_fraction,
+        exif_rotation=exif_rotation,
+    )
+    return preprocessing.for_eval(encoded_bytes)
+
+
+def preprocess_for_train(
+    encoded_bytes: Any,
+    size: int,
+    seed: int | Sequence[int] | tf.Tensor,
+    crop: str = "inception",
+    resize: str = "bicubic_tf1",
+    *,
+    flip: bool = True,
+    exif_rotation: bool = True,
+) -> tf.Tensor:
+    """A random crop of an encoded image, half of the time mirrored: float32 [size, size, 3].
+
+    `seed` is a whole number or two; the result is a function of it. `crop` is one of TRAIN_CROPS,
+    `resize` one of INTERPOLATIONS. Range and errors as `Preprocessing.for_train`, which this calls.
+    """
+    preprocessing = Preprocessing(
+        size, train_crop=crop, interpolation=resize, flip=flip, exif_rotation=exif_rotation
+    )
+    seed = tf.convert_to_tensor(seed)
+    if not seed.dtype.is_integer or seed.shape not in ([], [2]):
+        raise UsageError(
+            "seed must be a whole number or two of them, got "
+            f"{seed.dtype.name} of shape {seed.shape}."
+        )
+    if seed.shape.rank == 0:
+        seed = tf.stack([tf.zeros_like(seed), seed])
+    return preprocessing.for_train(encoded_bytes, seed)
 
 
 def _check_choice(field: str, value: object, choices: tuple[str, ...]) -> None:

@@ -13,6 +13,8 @@ from efficientnet_tf.data.images.preprocessing import (
     Preprocessing,
     centre_box,
     inception_box,
+    preprocess_for_eval,
+    preprocess_for_train,
     to_uint8,
 )
 from efficientnet_tf.errors import UsageError
@@ -256,9 +258,40 @@ def test_unknown_values_are_refused() -> None:
         Preprocessing(224, image_dtype="bfloat16")
 
 
-def test_one_image_is_asked_for(photos: list[bytes]) -> None:
+def test_the_functions_are_the_class(photos: list[bytes]) -> None:
+    astronaut = photos[0]
+    for crop in ("padding", "fraction", "none"):
+        for resize in ("bicubic_tf1", "bicubic", "bilinear"):
+            expected = Preprocessing(48, eval_crop=crop, interpolation=resize).for_eval(astronaut)
+            image = preprocess_for_eval(astronaut, 48, crop=crop, resize=resize)
+            assert image.dtype == tf.float32
+            np.testing.assert_array_equal(image, expected)
+    expected = Preprocessing(48, eval_crop="fraction", crop_fraction=0.5).for_eval(astronaut)
+    image = preprocess_for_eval(tf.constant(astronaut), 48, "fraction", crop_fraction=0.5)
+    np.testing.assert_array_equal(image, expected)
+    assert preprocess_for_eval(astronaut, 48).shape == (48, 48, 3)
+
+    expected = Preprocessing(48).for_train(astronaut, [3, 4])
+    for seed in ([3, 4], (3, 4), tf.constant([3, 4], tf.int64)):
+        np.testing.assert_array_equal(preprocess_for_train(astronaut, 48, seed), expected)
+    expected = Preprocessing(48).for_train(astronaut, [0, 4])
+    for number in (4, np.int64(4), tf.constant(4)):
+        np.testing.assert_array_equal(preprocess_for_train(astronaut, 48, number), expected)
+    assert np.abs(preprocess_for_train(astronaut, 48, 5) - expected).mean() > 1
+    plain = preprocess_for_train(astronaut, 48, 4, crop="none", resize="bilinear", flip=False)
+    np.testing.assert_array_equal(
+        plain, preprocess_for_eval(astronaut, 48, crop="none", resize="bilinear")
+    )
+
+
+def test_the_functions_refuse_what_they_do_not_know(photos: list[bytes]) -> None:
+    for seed in (1.5, [1, 2, 3], [[1, 2]]):
+        with pytest.raises(UsageError, match="seed must be a whole number or two of them, got"):
+            preprocess_for_train(photos[0], 48, seed)
+    with pytest.raises(UsageError, match="eval_crop must be one of .* got 'centre'"):
+        preprocess_for_eval(photos[0], 48, crop="centre")
     with pytest.raises(UsageError, match="image must be a scalar string"):
-        Preprocessing(48).for_eval(photos)
+        preprocess_for_eval(photos, 48)
 
 
 def test_pad_shifts_by_up_to_an_eighth_and_fills_with_black() -> None:
