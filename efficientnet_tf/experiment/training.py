@@ -17,7 +17,14 @@ from efficientnet_tf.runs.init_record import write_record
 from efficientnet_tf.storage.files import write_json
 from efficientnet_tf.training.connect import describe as describe_devices
 from efficientnet_tf.training.distribution import BatchNormStatistics
-from efficientnet_tf.training.loop import STEPS, StopRequest, judge, run, stop_on_signal
+from efficientnet_tf.training.loop import (
+    STEPS,
+    StopRequest,
+    judge,
+    patience_is_over,
+    run,
+    stop_on_signal,
+)
 from efficientnet_tf.training.multi_worker import SharedStop
 from efficientnet_tf.training.reporting import Reporter, Silence
 
@@ -27,8 +34,9 @@ def train_to_the_end(experiment: Experiment, *, with_evaluation: bool) -> None:
     config, model = experiment.config.train, experiment.model
     workers, updates = experiment.workers, experiment.updates
     resumed = model.restore()
-    patience_over = 0 < config.patience <= int(model.state.evaluations_without_gain.numpy())
-    if model.step >= updates.total_steps or (with_evaluation and patience_over):
+    without_gain = int(model.state.evaluations_without_gain.numpy())
+    patience_over = with_evaluation and patience_is_over(config.patience, without_gain)
+    if model.step >= updates.total_steps or patience_over:
         workers.say(f"already trained: step {model.step} of {updates.total_steps}")
         return
     schedule = updates.schedule()
@@ -98,7 +106,7 @@ def _run(
             state.best_top1.assign(metrics.top1)
             state.best_step.assign(step)
             model.checkpointer.save_best(step)
-        if 0 < config.patience <= int(state.evaluations_without_gain.numpy()):
+        if patience_is_over(config.patience, without_gain):
             reporter.say(f"no better minival top-1 in {config.patience} evaluations: stopping")
             return True
         return False

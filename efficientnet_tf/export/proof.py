@@ -1,7 +1,8 @@
 """Whether an export answers as the model in memory does, in the runtime it was made for.
 
 Bounds, stated here and printed: a format that keeps float32 must agree to 1e-4 in every
-probability; smaller ones may differ more, and must keep the best class of so many images.
+probability; smaller ones may differ more, and must keep the best class of so many images. What does
+not hold is not kept, but for an int8 file of a network that 8 bits do not suit: formats.py says why.
 """
 
 import statistics

@@ -1,4 +1,4 @@
-"""The order of a training run: update, log, evaluate, save, stop. It computes nothing itself.
+"""The order of a training run: update, log, evaluate, save, stop. It trains nothing itself.
 
 Everything it does is handed in as a callable, so it can be tested with a few integers and knows
 neither checkpoints nor models.
@@ -99,6 +99,11 @@ def judge(top1: float, best: float, without_gain: int) -> tuple[bool, int]:
     Of equals the later one is kept, as in the official code, but a tie is no gain: patience runs.
     """
     return top1 >= best, 0 if top1 > best else without_gain + 1
+
+
+def patience_is_over(patience: int, without_gain: int) -> bool:
+    """Early stopping: whether there were `patience` evaluations without a gain; 0: never."""
+    return 0 < patience <= without_gain
 
 
 def run(

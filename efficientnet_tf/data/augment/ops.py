@@ -4,6 +4,9 @@ Every function takes and returns uint8 [H, W, 3] in 0..255, H and W known or not
 function: eagerly, in a graph and in `tf.data` the same arguments give the same pixels, those of
 the official code bit for bit. Arguments other than the image may be numbers or scalar tensors.
 
+A new operation is a function here, or in geometry.py if it moves pixels, a name and its levels in
+levels.py, and a row of `OPS` in plan.py.
+
 Two things are avoided because TensorFlow's CPU kernels are several times slower at them than at
 the alternatives used here: selecting pixels with `tf.where`, and broadcasting [3] over [H, W, 3]
 (a row of [W * 3] over [H, W * 3] is cheap). Operations on uint8 cost a fifth of those on float32.
