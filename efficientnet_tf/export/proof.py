@@ -2,7 +2,7 @@
 
 Bounds, stated here and printed: a format that keeps float32 must agree to 1e-4 in every
 probability; smaller ones may differ more, and must keep the best class of so many images. What does
-not hold is not kept, but for an int8 file of a network that 8 bits do not suit: formats.py says why.
+not hold is not kept, except an int8 file of a network that 8 bits do not suit; formats.py says why.
 """
 
 import statistics
