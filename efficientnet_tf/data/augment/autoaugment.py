@@ -4,7 +4,7 @@ An image is uint8 [H, W, 3], already cropped, resized and flipped. All draws are
 seed. `OPS`, `LEVELS` and `POLICY_V0` are the parts, for use alone.
 
 Differences
-- from the AutoAugment paper (1805.09501): see augment_levels.py.
+- from the AutoAugment paper (1805.09501): see levels.py.
 - from the RandAugment paper (1909.13719): as in the official code there is no identity among the
   operations, there are Invert, Cutout and SolarizeAdd, and magnitudes may leave the scale.
 - from the official TPU code: randomness is a function of the seed (theirs is op state). With
@@ -12,7 +12,7 @@ Differences
   * translations are `fixed_translation` of the side; theirs are pixels of any image, and the 16th
     sub-policy moves a 224 x 224 image out of sight and leaves plain grey;
   * Contrast blends with the mean, Solarize from 256 on (level 10) and Posterize above 8 bits
-    leave an image as it is; see augment_ops.py.
+    leave an image as it is; see ops.py.
   Posterize to 0 bits, in the 23rd sub-policy, keeps 1 bit either way: 0 would be a black image.
 - from Keras: that has RandAugment alone, with other operations and scales.
 """

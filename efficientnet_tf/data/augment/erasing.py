@@ -1,7 +1,7 @@
 """Cutout (1708.04552) and random erasing (1708.04896): boxes painted over training images.
 
 Both take a uint8 image [H, W, 3] and are a function of a seed. The Cutout of AutoAugment, whose
-size is a level, is in augment_geometry.py; this one is used alone.
+size is a level, is in geometry.py; this one is used alone.
 
 Differences
 - from the Cutout paper: the box is grey 128, not the mean of the data set.

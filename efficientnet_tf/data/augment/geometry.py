@@ -1,6 +1,6 @@
 """The geometric operations of AutoAugment and RandAugment, and filled boxes, on one uint8 image.
 
-As in augment_ops.py every function takes and returns uint8 [H, W, 3], is a pure function, and
+As in ops.py every function takes and returns uint8 [H, W, 3], is a pure function, and
 gives the pixels of the official code bit for bit. What comes from outside the image is grey 128.
 
 Offsets and angles move the place that is read, so the picture moves the other way. Pixels are

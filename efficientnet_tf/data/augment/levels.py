@@ -1,7 +1,7 @@
 """AutoAugment's tables as data: operations, what a level means to each, and the policy "v0".
 
 Levels count from 0 to 10; RandAugment's magnitude is a level, too, and may go beyond. This file
-knows names and numbers only; what an operation does is in augment_ops.py and augment_geometry.py.
+knows names and numbers only; what an operation does is in ops.py and geometry.py.
 
 Differences
 - from the AutoAugment paper (1805.09501): policy and levels are those of the official EfficientNet

@@ -12,7 +12,7 @@ Speed, of what each image costs besides its operations:
 
 Differences
 - from the AutoAugment and RandAugment papers and the official TPU code: none of its own; see
-  augment_ops.py, augment_geometry.py and augment_levels.py.
+  ops.py, geometry.py and levels.py.
 - from Keras: that draws operations in Python or with one `cond` each.
 """
 
@@ -75,7 +75,7 @@ class Plan:
     Args:
         steps: operations with probability and level.
         levels: from level to argument.
-        bugs: "official" or "fixed", see augment_ops.py; a fixed translation is a share of the side.
+        bugs: "official" or "fixed", see ops.py; a fixed translation is a share of the side.
         image: uint8 [H, W, 3].
 
     Raises:
