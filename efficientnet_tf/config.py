@@ -113,7 +113,7 @@ class DataConfig(_Section):
     )
     minival: int = _option(
         0,
-        "number of train images held out as minival in place of whole files (25000 in the paper); "
+        "number of train images held out as minival in place of whole files (paper: 25000); "
         "0: as the data set has it",
         low=0,
     )

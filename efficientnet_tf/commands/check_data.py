@@ -14,8 +14,8 @@ from efficientnet_tf.commands.shared_flags import refuse_arguments, take_source,
 def take_flags(take: FlagGroups) -> None:
     take_source(take)
     take_splits(take)
-    take.whole("limit", None, "images of a split; default: all", low=1)
-    take.whole("listed", 100, "unusable images that are named", low=1)
+    take.whole("limit", None, "number of images to read of each split; default: all", low=1)
+    take.whole("listed", 100, "number of unusable images to name", low=1)
 
 
 def run(given: SimpleNamespace) -> int:

@@ -15,7 +15,7 @@ from efficientnet_tf.errors import RunError
 
 
 def take_flags(take: FlagGroups) -> None:
-    take.text("output", None, "an HTML file to write")
+    take.text("output", None, "HTML file to write")
 
 
 def run(given: SimpleNamespace) -> None:

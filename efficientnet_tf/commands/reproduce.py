@@ -20,9 +20,9 @@ from efficientnet_tf.reproduce.products import BUILDS_KERAS, chosen, reproduce
 
 
 def take_flags(take: FlagGroups) -> None:
-    take.text("output_dir", "runs/reproduce", "where the files are written")
-    take.repeated("results", "JSON lines of runs of ours; may be repeated")
-    take.repeated("run", "model_dir of a transfer run; may be repeated")
+    take.text("output_dir", "runs/reproduce", "folder that the files are written to")
+    take.repeated("results", "file with results of our runs, as JSON lines; may be repeated")
+    take.repeated("run", "folder of a fine-tuning run; may be repeated")
 
 
 def run(given: SimpleNamespace) -> None:

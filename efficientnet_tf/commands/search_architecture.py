@@ -24,18 +24,22 @@ RESUMABLE = True
 
 
 def take_flags(take: FlagGroups) -> None:
-    take.text("output_dir", "runs/search_architecture", "written to and resumed from")
+    take.text("output_dir", "runs/search_architecture", "folder written to and resumed from")
     take.choice("searcher", "evolution", SEARCHERS, "how networks are proposed")
-    take.whole("candidates", 64, "networks to try", low=1)
-    take.whole("seeds", 1, "trainings of each", low=1)
-    of = "fresh seeds for the best, the median random one, the baseline; 0: no"
+    take.whole("candidates", 64, "number of networks to try", low=1)
+    take.whole("seeds", 1, "number of trainings of each network", low=1)
+    of = "fresh trainings of the best, the median random one, the baseline; 0: none"
     take.whole("confirm_seeds", 3, of, low=0)
-    take.whole("population", 16, "of evolution; as many are drawn at random first", low=2)
-    take.whole("sample", 8, "of evolution: the best of so many is a parent", low=1)
-    take.whole("search_seed", 0, "of what is proposed", low=0)
-    take.number("target_multiply_adds", PAPER_TARGET, "T of the objective, for one image")
-    take.number("exponent", PAPER_EXPONENT, "w of the objective")
-    below = "w of networks below the target; default: the same, see objective.py"
+    take.whole(
+        "population", 16, "evolution: number of networks kept, all drawn at random at first", low=2
+    )
+    take.whole("sample", 8, "evolution: number of networks whose best is the next parent", low=1)
+    take.whole("search_seed", 0, "seed of what is proposed", low=0)
+    take.number(
+        "target_multiply_adds", PAPER_TARGET, "T of the objective: multiply-adds of one image"
+    )
+    take.number("exponent", PAPER_EXPONENT, "w of the objective, an exponent")
+    below = "w of networks below T, see search/objective.py; default: --exponent"
     take.number("exponent_below", None, below)
     take_device(take)
     take_experiment(take)
