@@ -36,6 +36,7 @@ class _FloatWeights:
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self.layers = model.layers
         self.weights = [weight for weight in model.weights if "float" in weight.dtype]
         self.trainable_weights = model.trainable_weights
 

@@ -30,9 +30,8 @@ from efficientnet_tf.data.images.preprocessing import (
     Preprocessing,
 )
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.models.architecture import make_architecture
 from efficientnet_tf.models.scaling import check_coefficient
-from efficientnet_tf.models.variants import B0_BLOCKS
+from efficientnet_tf.models.variants import B0_BLOCKS, make_architecture
 from efficientnet_tf.optim.ema import ema_enabled
 from efficientnet_tf.optim.loss import smooth_labels
 from efficientnet_tf.optim.rmsprop import RMSProp

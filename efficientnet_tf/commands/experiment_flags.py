@@ -162,8 +162,9 @@ def _asks_for_data_dir(path: str) -> bool:
 
 def default_model_dir(take: FlagGroups, config: config_lib.ExperimentConfig) -> str:
     """Where a run lies if --model_dir is not given."""
-    if not hasattr(take.values["config"], "config_filename"):
+    file = take.values["config"].config_filename
+    if not isinstance(file, str):
         return ""  # the configuration is that of a --model_dir
-    path, _, argument = take.values["config"].config_filename.partition(":")
+    path, _, argument = file.partition(":")
     parts = [Path(path).stem, *([Path(argument).name] if argument else []), config.model.name]
     return os.path.join("runs", "-".join(parts))

@@ -1,28 +1,38 @@
-"""A scaled network of the family as data: every block with its final numbers. No TensorFlow.
+"""Networks of block strings as data: a `Variant`, and scaled, block by block. No TensorFlow.
 
 `Architecture` stands between the block strings and whoever makes the layers: a `Tally`, which
 counts them in a millisecond (`--list_models`), or Keras.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.block_string import BlockArgs, decode_all
 from efficientnet_tf.models.maker import Maker
 from efficientnet_tf.models.mbconv import Block, mbconv
 from efficientnet_tf.models.scaling import (
     block_name,
     check_coefficient,
+    check_resolution,
+    check_strides,
     round_filters,
     round_repeats,
     survival_probability,
 )
-from efficientnet_tf.models.staged import ScaledNetwork, check_resolution
-from efficientnet_tf.models.variants import Variant, find_variant
+from efficientnet_tf.models.staged import IMAGENET_MEAN, IMAGENET_STD, ScaledNetwork
 
+B0_BLOCKS = (
+    "r1_k3_s11_e1_i32_o16_se0.25",
+    "r2_k3_s22_e6_i16_o24_se0.25",
+    "r2_k5_s22_e6_i24_o40_se0.25",
+    "r3_k3_s22_e6_i40_o80_se0.25",
+    "r3_k5_s11_e6_i80_o112_se0.25",
+    "r4_k5_s22_e6_i112_o192_se0.25",
+    "r1_k3_s11_e6_i192_o320_se0.25",
+)
 STEM_FILTERS = 32
 HEAD_FILTERS = 1280
 SURVIVAL_PROB = 0.8
@@ -54,6 +64,57 @@ class Architecture(ScaledNetwork):
         x = make.identity(x, name="features")
         x = make.conv(x, self.head_filters, 1, name="top_conv")
         return make.norm(x, self.activation, name="top_bn")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A network of block strings: all that distinguishes it from others; fulfils `ScalableNetwork`.
+
+    `Variant("my-net", 1.0, 1.0, 96, 0.2, ("r1_k3_s22_e1_i32_o16", ...))` is one of your own.
+
+    Attributes:
+        name: as given to `--model`.
+        width_coefficient, depth_coefficient: of the block strings' filters and repeats.
+        resolution: side of the square input image in pixels.
+        dropout_rate: before the classifier.
+        blocks_args: block strings, one per stage.
+        activation: "swish", "relu6" or "relu".
+        mean, std: of the input normalisation, on 0..255.
+        fixed_stem_and_head: lite: stem and head keep their filters, the first and the last stage
+            their repeats.
+        classes: of the published checkpoints (1001 with a background class for EdgeTPU).
+    """
+
+    name: str
+    width_coefficient: float
+    depth_coefficient: float
+    resolution: int
+    dropout_rate: float
+    blocks_args: tuple[str, ...] = B0_BLOCKS
+    activation: str = "swish"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    fixed_stem_and_head: bool = False
+    classes: int = 1000
+
+    def __post_init__(self) -> None:
+        decode_all(self.blocks_args)  # finds a wrong block string now
+
+    def scaled(
+        self, *, depth: float = 1.0, width: float = 1.0, resolution: int | None = None
+    ) -> Architecture:
+        """See `ScalableNetwork`; coefficients multiply its own."""
+        side = self.resolution if resolution is None else check_resolution(resolution, "resolution")
+        variant = replace(
+            self,
+            depth_coefficient=self.depth_coefficient * check_coefficient("depth", depth),
+            width_coefficient=self.width_coefficient * check_coefficient("width", width),
+            resolution=side,
+        )
+        architecture = architecture_of(variant)
+        strides = 2 * math.prod(max(block.strides) for block in architecture.blocks)
+        check_strides(side, strides, self.name)
+        return architecture
 
 
 def _scale_stages(variant: Variant) -> Iterator[tuple[int, BlockArgs]]:
@@ -108,57 +169,6 @@ def _blocks(variant: Variant, stem_filters: int, survival_prob: float) -> tuple[
             )
             depth = stage.output_filters
     return tuple(blocks)
-
-
-def _probability(argument: str, value: float, *, zero: bool, one: bool) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    inside = number and (0 < value < 1 or (zero and value == 0) or (one and value == 1))
-    if not inside:
-        interval = f"{'[' if zero else '('}0, 1{']' if one else ')'}"
-        raise UsageError(f"{argument} must lie in {interval}, received {value!r}.")
-    return float(value)
-
-
-def make_architecture(
-    name: str,
-    *,
-    width_coefficient: float | None = None,
-    depth_coefficient: float | None = None,
-    resolution: int | None = None,
-    dropout_rate: float | None = None,
-    survival_prob: float | None = None,
-    blocks_args: Sequence[str] | None = None,
-) -> Architecture:
-    """Applies coefficients to a variant; None keeps the variant's own value.
-
-    Args:
-        name: a variant, see `VARIANTS`.
-        width_coefficient: multiplies filters, positive.
-        depth_coefficient: multiplies repeats, positive.
-        resolution: side of the input image in pixels, at least 1.
-        dropout_rate: in [0, 1).
-        survival_prob: of stochastic depth at the end of the ramp, in (0, 1]; 1 switches it off.
-        blocks_args: block strings in place of the variant's.
-
-    Raises:
-        UsageError: an argument is out of range, or a block string is wrong.
-    """
-    variant = find_variant(name)
-    changes: dict[str, Any] = {}
-    if width_coefficient is not None:
-        changes["width_coefficient"] = check_coefficient("width_coefficient", width_coefficient)
-    if depth_coefficient is not None:
-        changes["depth_coefficient"] = check_coefficient("depth_coefficient", depth_coefficient)
-    if resolution is not None:
-        changes["resolution"] = check_resolution(resolution, "resolution")
-    if dropout_rate is not None:
-        changes["dropout_rate"] = _probability("dropout_rate", dropout_rate, zero=True, one=False)
-    if blocks_args is not None:
-        changes["blocks_args"] = blocks_args
-    final_survival = SURVIVAL_PROB
-    if survival_prob is not None:
-        final_survival = _probability("survival_prob", survival_prob, zero=False, one=True)
-    return architecture_of(replace(variant, **changes), final_survival)
 
 
 def architecture_of(variant: Variant, survival_prob: float = SURVIVAL_PROB) -> Architecture:

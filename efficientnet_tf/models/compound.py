@@ -8,7 +8,6 @@ differs, because layers, filters and pixels are rounded; `measure` says by how m
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.models.operations import Counts, count
@@ -221,9 +220,10 @@ def model_fields(baseline: ScalableNetwork, scaled: Scaled) -> dict[str, float |
     The own coefficients of a published variant are replaced there, so they are in the numbers here;
     those of a variant in a user's file are multiplied.
     """
-    variant: Any = getattr(baseline, "variant", None)
-    is_published = variant is not None and VARIANTS.get(baseline.name) == variant
-    own = (variant.depth_coefficient, variant.width_coefficient) if is_published else (1.0, 1.0)
+    own = (1.0, 1.0)
+    variant = VARIANTS.get(baseline.name)
+    if variant is not None and variant == baseline:
+        own = (variant.depth_coefficient, variant.width_coefficient)
     return {
         "depth_coefficient": own[0] * scaled.factors.depth,
         "width_coefficient": own[1] * scaled.factors.width,

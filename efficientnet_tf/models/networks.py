@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from efficientnet_tf.errors import UsageError, nearest
-from efficientnet_tf.models.architecture import make_architecture
-from efficientnet_tf.models.family import BlockNetwork
 from efficientnet_tf.models.mobilenet import MOBILENET_V1, MOBILENET_V2
 from efficientnet_tf.models.resnet import RESNET_50, RESNET_50_V15
 from efficientnet_tf.models.staged import Network, ScalableNetwork
-from efficientnet_tf.models.variants import VARIANTS, Variant
+from efficientnet_tf.models.variants import VARIANTS, make_architecture
 
 BASELINES: dict[str, ScalableNetwork] = {
     network.name: network for network in (MOBILENET_V1, MOBILENET_V2, RESNET_50, RESNET_50_V15)
@@ -33,9 +31,9 @@ def find_network(name: str) -> ScalableNetwork:
     """
     if _FILE in str(name):
         return _from_file(str(name))
-    for known in network_names():
+    for known, network in (*VARIANTS.items(), *BASELINES.items()):
         if known.lower() == str(name).lower():
-            return BlockNetwork(VARIANTS[known]) if known in VARIANTS else BASELINES[known]
+            return network
     raise UsageError(
         f'unknown model "{name}".{nearest(str(name), network_names())} `python main.py '
         "--list_models` lists all; a network of your own is given as file.py:NAME."
@@ -56,8 +54,6 @@ def _from_file(name: str) -> ScalableNetwork:
             f'model "{name}": the file cannot be used: {type(error).__name__}: {error}.'
         ) from error
     network: Any = defined.get(attribute)
-    if isinstance(network, Variant):
-        network = BlockNetwork(network)
     missing = [
         field
         for field in ("name", "resolution", "classes", "scaled")
@@ -89,10 +85,9 @@ def configured(
     Raises:
         UsageError: an unknown name, a value out of range, or one that the network has no use for.
     """
-    known = {variant.lower(): variant for variant in VARIANTS}
-    if str(name).lower() in known:
+    if str(name).lower() in (variant.lower() for variant in VARIANTS):
         return make_architecture(
-            known[str(name).lower()],
+            name,
             width_coefficient=width_coefficient,
             depth_coefficient=depth_coefficient,
             resolution=resolution,

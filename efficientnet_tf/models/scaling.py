@@ -1,10 +1,11 @@
-"""How coefficients change a network: the two rounding rules (paper, section 4), block names.
+"""How coefficients change a network: the two rounding rules (paper, section 4), and the checks.
 
 Differences: Keras and timm count repeats of the first and last stage of the lite family apart in
 their builders; here `fixed` says it once. The rules themselves are the official code's.
 """
 
 import math
+from typing import Any
 
 from efficientnet_tf.errors import UsageError
 
@@ -53,3 +54,21 @@ def check_coefficient(argument: str, value: float) -> float:
     if not number or not math.isfinite(value) or value <= 0:
         raise UsageError(f"{argument} must be a positive number, received {value!r}.")
     return float(value)
+
+
+def check_strides(resolution: int, strides: int, name: str) -> None:
+    """Raises a UsageError if the last map would be smaller than one pixel."""
+    if resolution < strides:
+        raise UsageError(
+            f"resolution {resolution} is too small for {name}: its strides make one pixel of "
+            f"{strides}x{strides}. Give at least {strides}, or a larger phi."
+        )
+
+
+def check_resolution(value: Any, argument: str) -> int:
+    """Returns a whole number of pixels, at least 1, or raises a UsageError naming `argument`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UsageError(
+            f"{argument} must be a whole number of pixels, at least 1, received {value!r}."
+        )
+    return value

@@ -2,7 +2,7 @@
 
 The contract of what can be scaled is `ScalableNetwork`; `scaled` gives a `Network`, which counts
 itself without Keras and builds itself with it. `StagedNetwork` fulfils it for any network that is
-said as stages of an operator; `family.py` does for networks of block strings.
+said as stages of an operator; `architecture.Variant` does for networks of block strings.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from efficientnet_tf.models.operations import Operation
 from efficientnet_tf.models.scaling import (
     block_name,
     check_coefficient,
+    check_resolution,
+    check_strides,
     round_filters,
     round_repeats,
 )
-from efficientnet_tf.models.variants import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
     import keras
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 # From the maker, a map, filters, strides and a name to a map.
 Operator = Callable[[Maker, Any, int, int, str], Any]
 WIDTHS = ("scaled", "widened", "fixed")
+# Per channel, red, green, blue, on the scale 0..255.
+IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 
 @runtime_checkable
@@ -257,21 +261,3 @@ class ScaledStages(ScaledNetwork):
                 name = block_name(position, repeat)
                 x = operator(make, x, filters, 1 if repeat else strides, name)
         return x
-
-
-def check_strides(resolution: int, strides: int, name: str) -> None:
-    """Raises a UsageError if the last map would be smaller than one pixel."""
-    if resolution < strides:
-        raise UsageError(
-            f"resolution {resolution} is too small for {name}: its strides make one pixel of "
-            f"{strides}x{strides}. Give at least {strides}, or a larger phi."
-        )
-
-
-def check_resolution(value: Any, argument: str) -> int:
-    """Returns a whole number of pixels, at least 1, or raises a UsageError naming `argument`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(
-            f"{argument} must be a whole number of pixels, at least 1, received {value!r}."
-        )
-    return value

@@ -5,19 +5,22 @@ lite and EdgeTPU. Width, depth, resolution and dropout of B1-B7 are the
 hand-rounded values of the release, not powers of alpha, beta, gamma.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from efficientnet_tf.errors import UsageError, nearest
-
-B0_BLOCKS = (
-    "r1_k3_s11_e1_i32_o16_se0.25",
-    "r2_k3_s22_e6_i16_o24_se0.25",
-    "r2_k5_s22_e6_i24_o40_se0.25",
-    "r3_k3_s22_e6_i40_o80_se0.25",
-    "r3_k5_s11_e6_i80_o112_se0.25",
-    "r4_k5_s22_e6_i112_o192_se0.25",
-    "r1_k3_s11_e6_i192_o320_se0.25",
+from efficientnet_tf.models.architecture import (
+    B0_BLOCKS,
+    SURVIVAL_PROB,
+    Architecture,
+    Variant,
+    architecture_of,
 )
+from efficientnet_tf.models.scaling import check_coefficient, check_resolution
+from efficientnet_tf.models.staged import IMAGENET_MEAN as IMAGENET_MEAN  # for importers, too
+from efficientnet_tf.models.staged import IMAGENET_STD as IMAGENET_STD
+
 # The official lite tables keep the SE tokens and switch SE off elsewhere; here they say no SE.
 LITE_BLOCKS = tuple(string.removesuffix("_se0.25") for string in B0_BLOCKS)
 EDGETPU_BLOCKS = (
@@ -28,42 +31,8 @@ EDGETPU_BLOCKS = (
     "r4_k5_s11_e8_i96_o144",
     "r2_k5_s22_e8_i144_o192",
 )
-
-# Per channel, red, green, blue, on the scale 0..255.
-IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 CENTRED_MEAN = (127.0, 127.0, 127.0)
 CENTRED_STD = (128.0, 128.0, 128.0)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A published network: everything that distinguishes it from its siblings.
-
-    Attributes:
-        name: as given to `--model`.
-        width_coefficient, depth_coefficient: of the block strings' filters and repeats.
-        resolution: side of the square input image in pixels.
-        dropout_rate: before the classifier.
-        blocks_args: block strings, one per stage.
-        activation: "swish", "relu6" or "relu".
-        mean, std: of the input normalisation, on 0..255.
-        fixed_stem_and_head: lite: stem and head keep their filters, the first and the last stage
-            their repeats.
-        classes: of the published checkpoints (1001 with a background class for EdgeTPU).
-    """
-
-    name: str
-    width_coefficient: float
-    depth_coefficient: float
-    resolution: int
-    dropout_rate: float
-    blocks_args: tuple[str, ...] = B0_BLOCKS
-    activation: str = "swish"
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
-    fixed_stem_and_head: bool = False
-    classes: int = 1000
 
 
 def _lite(index: int, width: float, depth: float, resolution: int, dropout: float) -> Variant:
@@ -135,3 +104,54 @@ def find_variant(name: str) -> Variant:
         f'unknown model "{name}".{nearest(str(name), VARIANTS)} '
         "`python main.py --list_models` lists all."
     )
+
+
+def _probability(argument: str, value: float, *, zero: bool, one: bool) -> float:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    inside = number and (0 < value < 1 or (zero and value == 0) or (one and value == 1))
+    if not inside:
+        interval = f"{'[' if zero else '('}0, 1{']' if one else ')'}"
+        raise UsageError(f"{argument} must lie in {interval}, received {value!r}.")
+    return float(value)
+
+
+def make_architecture(
+    name: str,
+    *,
+    width_coefficient: float | None = None,
+    depth_coefficient: float | None = None,
+    resolution: int | None = None,
+    dropout_rate: float | None = None,
+    survival_prob: float | None = None,
+    blocks_args: Sequence[str] | None = None,
+) -> Architecture:
+    """Applies coefficients to a variant; None keeps the variant's own value.
+
+    Args:
+        name: a variant, see `VARIANTS`.
+        width_coefficient: multiplies filters, positive.
+        depth_coefficient: multiplies repeats, positive.
+        resolution: side of the input image in pixels, at least 1.
+        dropout_rate: in [0, 1).
+        survival_prob: of stochastic depth at the end of the ramp, in (0, 1]; 1 switches it off.
+        blocks_args: block strings in place of the variant's.
+
+    Raises:
+        UsageError: an argument is out of range, or a block string is wrong.
+    """
+    variant = find_variant(name)
+    changes: dict[str, Any] = {}
+    if width_coefficient is not None:
+        changes["width_coefficient"] = check_coefficient("width_coefficient", width_coefficient)
+    if depth_coefficient is not None:
+        changes["depth_coefficient"] = check_coefficient("depth_coefficient", depth_coefficient)
+    if resolution is not None:
+        changes["resolution"] = check_resolution(resolution, "resolution")
+    if dropout_rate is not None:
+        changes["dropout_rate"] = _probability("dropout_rate", dropout_rate, zero=True, one=False)
+    if blocks_args is not None:
+        changes["blocks_args"] = blocks_args
+    final_survival = SURVIVAL_PROB
+    if survival_prob is not None:
+        final_survival = _probability("survival_prob", survival_prob, zero=False, one=True)
+    return architecture_of(replace(variant, **changes), final_survival)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import textwrap
-from itertools import pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from efficientnet_tf.errors import UsageError
 from efficientnet_tf.reproduce.picture import (
     COMPUTED,
     MEASURED,
@@ -18,7 +15,6 @@ from efficientnet_tf.reproduce.picture import (
     THEORY,
     Panel,
     Picture,
-    Point,
     Series,
 )
 
@@ -37,24 +33,10 @@ _STYLES: dict[str, dict[str, Any]] = {
     THEORY: {"linestyle": ":", "linewidth": 1.5},
 }
 _LABEL_SIZE = 8.0
+_FREE = 150.0  # points^2 around a marker that labels leave free
 _DPI = 130
-# Kept free around markers (points, half a side) and lines (pixels).
-_FREE = {PAPER: 4.0, RECOUNTED: 6.0, COMPUTED: 4.0, MEASURED: 6.0, THEORY: 0.0}
-_LINE = 2.0
-_DISTANCES = (7, 11, 16, 23, 32, 45)  # points between a marker and its label, tried in turn
-_NEAR = 14  # points from which on a line leads to the label
 _COLUMNS = 3  # panels side by side
 _WIDE, _NARROW = 9.0, 5.4  # inches of a panel
-_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (0.7, 0.7), (0.7, -0.7), (-0.7, 0.7), (-0.7, -0.7))
-
-
-def check_matplotlib() -> None:
-    """Raises a UsageError with the command that installs it, if it is missing."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError(
-            'figures need matplotlib, which is not installed: pip install "efficientnet_tf[plots]" '
-            "(or pip install matplotlib). Tables need nothing."
-        )
 
 
 def _draw_series(axes: Axes, series: Series) -> None:
@@ -87,7 +69,7 @@ def _draw_panel(axes: Axes, panel: Panel, legend_columns: int) -> None:
     if panel.log_y:
         _make_logarithmic(axes, "y")
     axes.grid(visible=True, which="major", linewidth=0.4, alpha=0.6)
-    axes.margins(x=0.08, y=0.08)
+    axes.margins(x=0.12, y=0.08)
     # Below the axes, where it cannot cover a point.
     axes.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=legend_columns)
 
@@ -103,88 +85,36 @@ def _make_logarithmic(axes: Axes, direction: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _obstacles(figure: Figure, axes: Axes, panel: Panel) -> list[Any]:
-    """Boxes in pixels of all markers and along the lines that join points."""
-    boxes: list[Any] = []
-    for series in panel.series:
-        half = _FREE[series.source] * figure.dpi / 72.0
-        places = [axes.transData.transform((point.x, point.y)) for point in series.points]
-        boxes += [_box(place, half) for place in places]
-        if series.line:
-            for start, end in pairwise(places):
-                steps = int(max(abs(end - start)) / (2 * _LINE)) + 1
-                boxes += [_box(start + (end - start) * n / steps, _LINE) for n in range(steps)]
-    return boxes
+def _place_labels(axes: Axes, panel: Panel) -> None:
+    """Writes the points' names where they cover neither each other, nor a marker, nor a line."""
+    import numpy as np
+    from adjustText import adjust_text
 
-
-def place_labels(figure: Figure, axes: Axes, panel: Panel) -> list[Any]:
-    """Writes the points' names where they cover neither each other, nor a marker, nor a line.
-
-    Each goes to the first free place around its point, so the label of a crowded point stands
-    further away, with a line to it; if there is no free place, where it covers least.
-    """
-    figure.canvas.draw()
-    taken = _obstacles(figure, axes, panel)
-    written = []
-    for series in panel.series:
-        for point in series.points:
-            if point.label:
-                written.append(_place(axes, point, COLOURS[series.colour], taken))
-                taken.append(written[-1].get_window_extent())
-    return written
-
-
-def _place(axes: Axes, point: Point, colour: str, taken: list[Any]) -> Any:
-    inside = axes.get_window_extent()
-    costs = {}
-    for distance, (x, y) in product(_DISTANCES, _DIRECTIONS):
-        offset = (distance * x, distance * y)
-        label = _write(axes, point, offset, colour)
-        box = label.get_window_extent()
-        covered = sum(_overlap(box, other) for other in taken)
-        costs[offset] = covered + box.width * box.height - _overlap(box, inside)
-        if costs[offset] < 1e-6:
-            return label
-        label.remove()
-    return _write(axes, point, min(costs, key=lambda offset: costs[offset]), colour)
-
-
-def _write(axes: Axes, point: Point, offset: tuple[float, float], colour: str) -> Any:
-    x, y = offset
-    line = {"arrowstyle": "-", "linewidth": 0.5, "color": "0.5", "shrinkA": 0, "shrinkB": 3}
-    return axes.annotate(
-        point.label,
-        (point.x, point.y),
-        xytext=offset,
-        textcoords="offset points",
-        fontsize=_LABEL_SIZE,
-        color=colour,
-        horizontalalignment="left" if x > 0 else "right" if x < 0 else "center",
-        verticalalignment="bottom" if y > 0 else "top" if y < 0 else "center",
-        arrowprops=line if max(abs(x), abs(y)) > _NEAR else None,
-    )
-
-
-def _box(place: Any, half: float) -> Any:
-    from matplotlib.transforms import Bbox
-
-    return Bbox([place - half, place + half])
-
-
-def _overlap(one: Any, other: Any) -> float:
-    """Square pixels that two boxes share."""
-    width = min(one.x1, other.x1) - max(one.x0, other.x0)
-    height = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return max(0.0, width) * max(0.0, height)
+    points = [(point, series) for series in panel.series for point in series.points]
+    labels = [
+        axes.text(point.x, point.y, point.label, fontsize=_LABEL_SIZE, color=COLOURS[series.colour])
+        for point, series in points
+        if point.label
+    ]
+    places = [point.x for point, _ in points], [point.y for point, _ in points]
+    pixels = axes.transData
+    lines = [line.get_path() for line in axes.lines if line.get_linestyle() != "None"]
+    along = [pixels.transform_path(path).interpolated(20).vertices for path in lines]
+    if labels:
+        adjust_text(
+            labels,
+            *(pixels.inverted().transform(np.concatenate(along)).T if along else ()),
+            objects=axes.scatter(*places, s=_FREE, alpha=0),
+            ax=axes,
+            expand=(1.1, 1.3),
+            force_explode=(0.2, 1.0),
+            iter_lim=300,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "0.5"},
+        )
 
 
 def draw(picture: Picture) -> Figure:
-    """The figure; nothing is written.
-
-    Raises:
-        UsageError: matplotlib is not installed.
-    """
-    check_matplotlib()
+    """The figure; nothing is written."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -210,7 +140,7 @@ def draw(picture: Picture) -> Figure:
     figure.canvas.draw()
     figure.set_layout_engine("none")  # labels are placed for these axes
     for axes, panel in drawn:
-        place_labels(figure, axes, panel)
+        _place_labels(axes, panel)
     return figure
 
 
@@ -218,7 +148,6 @@ def save(picture: Picture, folder: Path) -> list[str]:
     """Writes `name.png`, `.svg` and `.csv`; their paths.
 
     Raises:
-        UsageError: matplotlib is not installed.
         OSError: the folder cannot be written.
     """
     import matplotlib

@@ -53,7 +53,6 @@ def search_and_report(
         confirm_seeds: fresh seeds for the best, the median random one and the baseline.
 
     Raises:
-        UsageError: there is no matplotlib.
         RunError: as `architecture_search.search` does.
     """
     fresh = range(seeds, seeds + confirm_seeds)

@@ -93,7 +93,7 @@ def run(
         (["--split=test"], "--split is for the word evaluate, received --mode=train_and_eval."),
         (["--mode=train", "--split=test"], "for the word evaluate, received --mode=train. Eval"),
         (["evaluate", "--split=tset"], 'Did you mean "test"?'),
-        (["evaluate", "--model_dir=x"], '--model_dir: there is no run in "x": it has no config.js'),
+        (["evaluate", "--model_dir=x"], '--model_dir: no run in "x" (expected a file config.json)'),
         (["--mode=eval", "--split=tset"], 'Did you mean "test"?'),
         (["--mode=eval", "--eval_resolution=tiny"], "--eval_resolution must be a whole number"),
         (["--mode=eval", "--eval_varaint=real"], 'Did you mean "eval_variant"'),
@@ -335,6 +335,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, st
             "--config.train.epochs=1",
         ],
         "train": [*digits, f"--model_dir={run}"],
+        "the run alone": ["evaluate", f"--model_dir={run}", "--split=test"],
         "another resolution": [
             *digits,
             f"--model_dir={run}",
@@ -457,6 +458,9 @@ def test_what_is_right_writes_no_error(answers: Any) -> None:
     code, out, err = answers["train"]
     assert (code, err) == (0, "")
     assert "10 classes, 64x64 pixels" in out
+    code, out, err = answers["the run alone"]
+    assert (code, err) == (0, "")
+    assert "(359 images) -> DIR/run/evaluation-test.json" in out
     code, out, err = answers["another resolution"]
     assert (code, err) == (0, "")
     assert "10 classes, 32x32 pixels" in out

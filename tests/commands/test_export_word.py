@@ -117,6 +117,8 @@ def test_tensorflow_serving_would_answer_the_request(exported: tuple[Path, Any])
     ],
 )
 def test_wrong_use(script: str, arguments: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "config.json").write_text("{}")
     done = call(script, *arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: ")

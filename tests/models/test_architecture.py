@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.models.architecture import make_architecture
 from efficientnet_tf.models.operations import count
 from efficientnet_tf.models.scaling import block_name
-from efficientnet_tf.models.variants import VARIANTS, find_variant
+from efficientnet_tf.models.variants import VARIANTS, find_variant, make_architecture
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PARAMS = json.loads((GOLDEN / "params.json").read_text())

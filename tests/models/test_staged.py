@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.models.family import BlockNetwork
 from efficientnet_tf.models.maker import Maker
 from efficientnet_tf.models.networks import configured, find_network
 from efficientnet_tf.models.operations import count
@@ -86,7 +85,7 @@ def test_block_strings_make_a_network_of_ones_own(tmp_path: Path) -> None:
     )[0]
     path.write_text(code)
     own = find_network(f"{path}:SMALL")
-    assert isinstance(own, BlockNetwork)
+    assert isinstance(own, Variant)
     assert own.scaled(depth=2).num_blocks == 6
     assert own.scaled().build(classes=4).input_shape == (None, 96, 96, 3)
 
@@ -202,4 +201,4 @@ def test_files_that_hold_no_network_are_refused(
 
 def test_a_wrong_block_string_is_found_at_once() -> None:
     with pytest.raises(UsageError, match=r'block string "r1_k3": token "s"'):
-        BlockNetwork(Variant("own", 1.0, 1.0, 64, 0.2, ("r1_k3",)))
+        Variant("own", 1.0, 1.0, 64, 0.2, ("r1_k3",))

@@ -1,7 +1,6 @@
 """The command of the architecture search: run, stopped, resumed, misused; and its parts."""
 
 import ast
-import importlib.util
 import json
 import os
 import shlex
@@ -227,19 +226,6 @@ def test_help_names_every_flag(search: Any) -> None:
     assert code == 0
     for name in ("output_dir", "searcher", "candidates", "seeds", "target_multiply_adds"):
         assert f"--{name}" in output
-
-
-def test_without_matplotlib_nothing_is_trained(
-    search: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find(name)
-    )
-    code, _, errors = search(f"--output_dir={tmp_path}")
-    assert code == 2
-    assert "pip install 'efficientnet_tf[plots]'" in errors
-    assert search.trained == []
 
 
 def test_flags_are_taken_by_a_shell() -> None:

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.models.architecture import make_architecture
 from efficientnet_tf.models.block_string import BlockArgs, decode_all, encode
-from efficientnet_tf.models.variants import B0_BLOCKS
+from efficientnet_tf.models.variants import B0_BLOCKS, make_architecture
 from efficientnet_tf.search.space import Network, Space
 
 STRIDED = ("r1_k3_s22_e6_i32_o32_se0.25",)

@@ -250,7 +250,7 @@ def test_the_machine_or_the_cloud_tells_the_chip(
 ) -> None:
     monkeypatch.setattr(module.chips, "kind", lambda: "v6e")
     world.accelerator = accelerator
-    assert chip_of(connect(tpu)) == chip
+    assert chip_of(connect(Device(tpu))) == chip
 
 
 # Nothing waits without end

@@ -177,8 +177,8 @@ def test_who_watches_python_already_goes_on_watching():
     assert calls.__code__ in seen
     with cProfile.Profile() as profiler:
         calls(net, (8, 8, 4))
-        names(net, (8, 8, 4))
-    assert names.__code__ in {entry.code for entry in profiler.getstats()}
+        hook(sys._getframe(), "call", None)
+    assert hook.__code__ in {entry.code for entry in profiler.getstats()}
 
 
 def test_a_layer_that_nothing_tracks_is_found_where_it_is_called():
