@@ -4,10 +4,11 @@ python main.py cam --model_dir=runs/flowers photos/rose.jpg
 python main.py cam --model_dir=runs/b0,runs/b0-deeper,runs/b0-wider --class=rose photos/
 python main.py cam --weights=b0.safetensors --method=grad-cam --layer=block_10 cat.jpg
 
-Writes into --output_dir for each image and model an overlay (.png) and the map itself, float32
-[height, width], as it is (.npy); sheet.png with all images in rows and all models in columns; and
-maps.json, which says what each file shows and which box of the picture (top, left, height, width;
-upright) its map covers. A larger --resolution gives finer maps: the weights do not depend on it.
+The word writes into --output_dir, for each image and model, an overlay (.png) and the map itself,
+float32 [height, width], as it is (.npy); sheet.png with all images in rows and all models in
+columns; and maps.json, which says what each file shows and which box of the picture (top, left,
+height, width; upright) its map covers. A larger --resolution gives finer maps: the weights do not
+depend on it.
 
 Images are given as for the word predict: files, folders, patterns, - for a list on standard input.
 Exit code 0: fine. 1: some images could not be read, they are listed at the end. 2: wrong use.

@@ -1,4 +1,4 @@
-"""Reads every image of a data set: a table of what is there, what is broken and what is odd.
+"""Reads every image of a data set and prints what is there, what is broken and what is odd.
 
 python main.py check-data --source=folder:photos
 

@@ -3,7 +3,7 @@
 python main.py compare runs/a runs/b
 python main.py compare runs/a runs/b runs/c --output=comparison.html
 
-Prints a table; --output writes it as one HTML file, too, with the curves laid over each other.
+It prints a table; --output writes it as one HTML file, too, with the curves laid over each other.
 Exit code 0: done. 1: the file cannot be written. 2: wrong use, such as a folder that is no run.
 """
 

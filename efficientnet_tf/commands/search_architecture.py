@@ -1,13 +1,13 @@
-"""Searches a network as section 4 of the paper does: the MnasNet space, ACC x (FLOPS/T)^w.
+"""Searches a network as section 4 of the paper does, in the MnasNet space by ACC x (FLOPS/T)^w.
 
 python main.py search-architecture --config=configs/search_digits.py --candidates=52 \\
     --population=12 --sample=6 --target_multiply_adds=5e6 --output_dir=runs/search
 
 Each candidate is trained by the configuration on its own; its epochs are the budget. Started again
-with the same flags, or with more candidates, it goes on where it was. Writes results.jsonl,
-best.txt (a flag for main.py), pareto.png and pareto.svg. A proxy ranks what learns fast on its
-task: a winner on digits in five epochs is no winner on ImageNet. Exit code 0: done; 1: failed on
-the way; 2: wrong use; 130: stopped by a signal.
+with the same flags, or with more candidates, it goes on where it was. It writes results.jsonl,
+best.txt (a flag for main.py), pareto.png and pareto.svg. Such a short training, a proxy, ranks what
+learns fast on its task: a winner on digits in five epochs is no winner on ImageNet. Exit code 0:
+done; 1: failed on the way; 2: wrong use; 130: stopped by a signal.
 """
 
 from types import SimpleNamespace

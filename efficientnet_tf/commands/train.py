@@ -1,4 +1,4 @@
-"""Trains, evaluates and exports EfficientNet: the flags make one configuration.
+"""Trains, evaluates and exports EfficientNet, or another network.
 
 python main.py --model=efficientnet-b4 --tpu=local --data_dir=gs://... --model_dir=gs://...
 python main.py --config=digits
