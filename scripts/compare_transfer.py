@@ -29,7 +29,7 @@ from pathlib import Path
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.machine.startup import start_tensorflow
 from efficientnet_tf.runs import repeats
-from efficientnet_tf.runs.repeats import Run
+from efficientnet_tf.runs.repeats import Repeat
 from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -171,7 +171,7 @@ def chosen_rate(flags: Sequence[str], folder: Path) -> float:
     found = {}
     for rate in _RATES:
         own = (f"--config.optimizer.base_learning_rate={rate}",)
-        trial = Run(f"rate-{rate}", own, ("train", "eval"), "minival")
+        trial = Repeat(f"rate-{rate}", own, ("train", "eval"), "minival")
         result = repeats.train(trial, flags, str(folder))
         found[rate] = (result["top1"], -result["loss"])
         print(f"{folder.name:<16} rate {rate:<4} minival {repeats.describe(result)}", flush=True)
@@ -212,7 +212,7 @@ def run(argv: Sequence[str]) -> None:
         random_features(random)
     pretrained = given["weights"]
     if not pretrained:
-        result = repeats.train(Run("pretrained-digits", ()), [_CONFIG], str(folder))
+        result = repeats.train(Repeat("pretrained-digits", ()), [_CONFIG], str(folder))
         print(f"pretrained on digits: test {repeats.describe(result)}", flush=True)
         pretrained = str(folder / "pretrained-digits")
     arms = {

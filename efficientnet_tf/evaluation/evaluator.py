@@ -28,7 +28,7 @@ from efficientnet_tf.training.steps import EvalStep
 
 
 @dataclasses.dataclass(frozen=True)
-class Answers:
+class Evaluation:
     """A split evaluated example by example.
 
     Attributes:
@@ -89,7 +89,7 @@ class Evaluator:
         sums = self.steps[averaged](self._datasets[split])
         return self._checked(split, Metrics.from_sums(sums))
 
-    def answers(self, split: str, *, averaged: bool) -> Answers:
+    def answers(self, split: str, *, averaged: bool) -> Evaluation:
         """The same with the answer to each example, for which every worker gathers those of all.
 
         Raises:
@@ -109,9 +109,9 @@ class Evaluator:
                 found.append(part)
         metrics = self._checked(split, Metrics.from_sums(totals))
         if reduced:
-            return Answers(metrics, _joined(reduced), None)
+            return Evaluation(metrics, _joined(reduced), None)
         predictions = _joined(found)
-        return Answers(metrics, outcomes(predictions), predictions)
+        return Evaluation(metrics, outcomes(predictions), predictions)
 
     def _distributed(self, split: str, *, with_index: bool) -> Any:
         dataset = functools.partial(self.dataset, split, with_index=with_index)

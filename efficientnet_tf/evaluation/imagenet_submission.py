@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.inference.prediction_table import (
-    Outcome,
+    FilePrediction,
     Prediction,
     Unusable,
     shown_path,
@@ -100,7 +100,7 @@ def ids_by_class(
     return [ids[name] for name in sorted(ids)]
 
 
-def write_submission(path: str, outcomes: Sequence[Outcome], ids: Sequence[int]) -> None:
+def write_submission(path: str, outcomes: Sequence[FilePrediction], ids: Sequence[int]) -> None:
     """Writes the file; nothing if an image is missing, for each line after it would be wrong.
 
     Raises:

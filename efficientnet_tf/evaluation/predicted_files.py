@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from efficientnet_tf.evaluation import imagenet_submission
 from efficientnet_tf.inference.predict import Classifier
 from efficientnet_tf.inference.prediction_table import (
-    Outcome,
+    FilePrediction,
     Unusable,
     best,
     shown_path,
@@ -50,7 +50,7 @@ def predict_files(
             ids or {}, classifier.classes, classifier.class_names
         )
         asked = max(top, imagenet_submission.LABELS)
-    outcomes: list[Outcome] = []
+    outcomes: list[FilePrediction] = []
     # Not KeyboardInterrupt: raised in the midst of TensorFlow it may get lost.
     with stop_on_signal() as stop, progress_bar(len(paths), " images", "predicting") as bar:
         for outcome in classifier.predict(paths, batch_size=batch_size, top=asked):
@@ -83,7 +83,7 @@ def predict_files(
     return FAILED if unusable else FINE
 
 
-def line(outcome: Outcome) -> str:
+def line(outcome: FilePrediction) -> str:
     """One image for people."""
     if isinstance(outcome, Unusable):
         return f"{shown_path(outcome.path)}: cannot be used"

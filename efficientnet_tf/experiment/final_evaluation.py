@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from efficientnet_tf.evaluation.evaluator import (
-    Answers,
+    Evaluation,
     Evaluator,
     describe,
     describe_scores,
@@ -61,7 +61,7 @@ class FinalEvaluation:
         return metrics
 
     def _write_answers(
-        self, what: str, weights: str, called: str, answers: Answers, context: Mapping[str, Any]
+        self, what: str, weights: str, called: str, answers: Evaluation, context: Mapping[str, Any]
     ) -> None:
         """Writes what a split was answered and says it in two or three lines."""
         names = self._data.target.answer_names

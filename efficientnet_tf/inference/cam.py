@@ -71,10 +71,6 @@ class ActivationMaps:
         shares = tf.nn.softmax(self.logits).numpy()
         return np.take_along_axis(shares, self.classes[:, np.newaxis], axis=1)[:, 0]
 
-    def upsampled(self, height: int, width: int) -> np.ndarray:
-        """The maps at another resolution, bilinear: float32 [batch, height, width]."""
-        return tf.image.resize(self.maps[..., np.newaxis], [height, width]).numpy()[..., 0]
-
 
 def find_head(model: keras.Model) -> Head:
     """The classifier of a functional or sequential Keras model.

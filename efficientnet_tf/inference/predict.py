@@ -16,7 +16,7 @@ import tensorflow as tf
 from efficientnet_tf.data.broken import plain_message
 from efficientnet_tf.data.diagnose import fault
 from efficientnet_tf.errors import RunError, UsageError, first_line
-from efficientnet_tf.inference.prediction_table import Outcome, Prediction, Unusable
+from efficientnet_tf.inference.prediction_table import FilePrediction, Prediction, Unusable
 from efficientnet_tf.runs.trained_model import TrainedModel
 from efficientnet_tf.storage.files import opened
 
@@ -29,7 +29,7 @@ __all__ = ["Classifier", "Prediction", "Predictor", "Unusable"]
 
 # Encoded images [n] to "probabilities" [n, classes] and, if the model knows the names of its best
 # classes, "top_classes" and "top_names" [n, k].
-Answer = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
+Serve = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
 
 
 class Classifier:
@@ -40,7 +40,7 @@ class Classifier:
         class_names: one per class, or None if unknown.
     """
 
-    def __init__(self, answer: Answer, classes: int, class_names: Sequence[str] | None) -> None:
+    def __init__(self, answer: Serve, classes: int, class_names: Sequence[str] | None) -> None:
         self._answer = answer
         self.classes = classes
         self.class_names = None if class_names is None else tuple(class_names)
@@ -94,7 +94,7 @@ class Classifier:
 
     def predict(
         self, paths: Sequence[str], *, batch_size: int = BATCH_SIZE, top: int = TOP
-    ) -> Iterator[Outcome]:
+    ) -> Iterator[FilePrediction]:
         """One outcome for each file, in their order, as they come.
 
         Args:
@@ -119,8 +119,8 @@ class Classifier:
 
     def _of_batch(
         self, paths: Sequence[str], read: Sequence[bytes | Unusable], top: int
-    ) -> list[Outcome]:
-        outcomes: list[Outcome | None] = [
+    ) -> list[FilePrediction]:
+        outcomes: list[FilePrediction | None] = [
             each if isinstance(each, Unusable) else None for each in read
         ]
         there = [place for place, outcome in enumerate(outcomes) if outcome is None]
@@ -131,7 +131,9 @@ class Classifier:
             outcomes[place] = outcome
         return [outcome for outcome in outcomes if outcome is not None]
 
-    def _outcomes(self, paths: Sequence[str], encoded: Sequence[Any], top: int) -> list[Outcome]:
+    def _outcomes(
+        self, paths: Sequence[str], encoded: Sequence[Any], top: int
+    ) -> list[FilePrediction]:
         if not paths:
             return []
         try:
@@ -224,7 +226,7 @@ def _stored_names(directory: str) -> list[str] | None:
         return None
 
 
-def _any_number(answer: Answer, takes: Mapping[str, Any]) -> Answer:
+def _any_number(answer: Serve, takes: Mapping[str, Any]) -> Serve:
     """`answer` for any number of images, also if its model was exported for one batch size."""
     size = takes[_INPUT].shape[0]
     if size is None:

@@ -39,10 +39,10 @@ class Unusable:
     reason: str
 
 
-Outcome = Prediction | Unusable
+FilePrediction = Prediction | Unusable
 
 
-def best(outcome: Outcome, top: int) -> Outcome:
+def best(outcome: FilePrediction, top: int) -> FilePrediction:
     """With no more than the first `top` classes."""
     if isinstance(outcome, Unusable):
         return outcome
@@ -56,7 +56,7 @@ def shown_path(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _objects(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+def _objects(outcomes: Sequence[FilePrediction]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for outcome in outcomes:
         path = shown_path(outcome.path)
@@ -76,7 +76,7 @@ def _short(probability: float) -> float:
     return float(f"{probability:.{_DIGITS}g}")
 
 
-def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
+def _columns(outcomes: Sequence[FilePrediction]) -> dict[str, list[Any]]:
     """All columns in order, None where an image has no value."""
     objects = _objects(outcomes)
     columns: dict[str, list[Any]] = {
@@ -92,7 +92,7 @@ def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
     return columns
 
 
-def _csv(outcomes: Sequence[Outcome]) -> bytes:
+def _csv(outcomes: Sequence[FilePrediction]) -> bytes:
     columns = _columns(outcomes)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -101,16 +101,16 @@ def _csv(outcomes: Sequence[Outcome]) -> bytes:
     return out.getvalue().encode()
 
 
-def _json(outcomes: Sequence[Outcome]) -> bytes:
+def _json(outcomes: Sequence[FilePrediction]) -> bytes:
     return (json.dumps(_objects(outcomes), indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _json_lines(outcomes: Sequence[Outcome]) -> bytes:
+def _json_lines(outcomes: Sequence[FilePrediction]) -> bytes:
     lines = (json.dumps(each, ensure_ascii=False) for each in _objects(outcomes))
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _parquet(outcomes: Sequence[Outcome]) -> bytes:
+def _parquet(outcomes: Sequence[FilePrediction]) -> bytes:
     import pyarrow
     from pyarrow import parquet
 
@@ -124,7 +124,7 @@ def _parquet(outcomes: Sequence[Outcome]) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-_WRITERS: dict[str, Callable[[Sequence[Outcome]], bytes]] = {
+_WRITERS: dict[str, Callable[[Sequence[FilePrediction]], bytes]] = {
     ".csv": _csv,
     ".json": _json,
     ".jsonl": _json_lines,
@@ -152,7 +152,7 @@ def check_table_path(path: str) -> None:
     check_writable("--output", path, make_folder=True)
 
 
-def write_table(path: str, outcomes: Sequence[Outcome]) -> None:
+def write_table(path: str, outcomes: Sequence[FilePrediction]) -> None:
     """Writes the rows in their order, in the format that the ending of `path` names.
 
     Raises:

@@ -25,7 +25,7 @@ FIELDS: dict[str, tuple[tuple[type, ...], str]] = {
 
 
 @dataclass(frozen=True)
-class Result:
+class OwnResult:
     """One run of ours; see FIELDS."""
 
     model: str
@@ -55,7 +55,7 @@ class Measured:
         runs: how many.
     """
 
-    run: Result
+    run: OwnResult
     top1: float
     spread: float | None
     runs: int
@@ -68,7 +68,7 @@ class Measured:
         return f"{self.top1:.2f} ± {self.spread:.2f} % ({self.runs} runs)"
 
 
-def _check(row: Any, where: str) -> Result:
+def _check(row: Any, where: str) -> OwnResult:
     if not isinstance(row, dict):
         raise UsageError(f"{where}: expected an object with {', '.join(FIELDS)}, received {row!r}.")
     for field, (types, meaning) in FIELDS.items():
@@ -88,10 +88,10 @@ def _check(row: Any, where: str) -> Result:
     for field in ("depth", "width", "resolution", "multiply_adds", "params"):
         if row[field] <= 0:
             raise UsageError(f'{where}: field "{field}" must be positive, received {row[field]!r}.')
-    return Result(**{field: row[field] for field in FIELDS})
+    return OwnResult(**{field: row[field] for field in FIELDS})
 
 
-def read_results(paths: Iterable[str]) -> list[Result]:
+def read_results(paths: Iterable[str]) -> list[OwnResult]:
     """The rows of JSON-lines files; fields that are not in FIELDS are passed over.
 
     Raises:
@@ -120,13 +120,13 @@ def read_results(paths: Iterable[str]) -> list[Result]:
     return rows
 
 
-def gathered(results: Sequence[Result]) -> list[Measured]:
+def gathered(results: Sequence[OwnResult]) -> list[Measured]:
     """Means over seeds, in the order of the first run of each.
 
     Raises:
         UsageError: a seed occurs twice for one network: the same run counted twice.
     """
-    groups: dict[tuple[Any, ...], dict[int, Result]] = {}
+    groups: dict[tuple[Any, ...], dict[int, OwnResult]] = {}
     for row in results:
         key = (row.what, row.model, row.depth, row.width, row.resolution)
         runs = groups.setdefault(key, {})
@@ -146,7 +146,7 @@ def gathered(results: Sequence[Result]) -> list[Measured]:
     return found
 
 
-def kind(run: Result, baseline: Result) -> str:
+def kind(run: OwnResult, baseline: OwnResult) -> str:
     """Which dimensions of the baseline were scaled: "depth", ..., "compound" or "baseline"."""
     scaled = [
         name

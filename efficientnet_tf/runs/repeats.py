@@ -28,7 +28,7 @@ METRICS = ("top1", "top5", "loss", "mean_per_class_accuracy")
 
 
 @dataclass(frozen=True)
-class Run:
+class Repeat:
     """One of the runs.
 
     Attributes:
@@ -44,13 +44,13 @@ class Run:
     split: str = "test"
 
 
-def seeds(count: int) -> list[Run]:
-    return [Run(f"seed-{seed}", (f"--config.train.seed={seed}",)) for seed in range(count)]
+def seeds(count: int) -> list[Repeat]:
+    return [Repeat(f"seed-{seed}", (f"--config.train.seed={seed}",)) for seed in range(count)]
 
 
-def folds(count: int) -> list[Run]:
+def folds(count: int) -> list[Repeat]:
     return [
-        Run(
+        Repeat(
             f"fold-{fold}",
             (f"--config.data.folds={count}", f"--config.data.fold={fold}"),
             ("train", "eval"),
@@ -61,7 +61,7 @@ def folds(count: int) -> list[Run]:
 
 
 def run_all(
-    runs: Sequence[Run], flags: Sequence[str], folder: str, say: Callable[[str], Any] = print
+    runs: Sequence[Repeat], flags: Sequence[str], folder: str, say: Callable[[str], Any] = print
 ) -> list[dict[str, Any]]:
     """Starts the runs in turn; what each one's result file holds.
 
@@ -83,7 +83,7 @@ def run_all(
     return found
 
 
-def train(run: Run, flags: Sequence[str], folder: str) -> dict[str, Any]:
+def train(run: Repeat, flags: Sequence[str], folder: str) -> dict[str, Any]:
     """Brings one run to its result; see `run_all`."""
     model_dir = Path(folder) / run.name
     wanted = [*flags, *run.flags]

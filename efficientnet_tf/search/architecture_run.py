@@ -75,7 +75,7 @@ def search_and_report(
         print(f"\ntrained again with {len(fresh)} seeds that the search did not see:")
         print(architecture_search.table(list(confirmed.items())))
     points = [
-        pareto.Point(
+        pareto.Plotted(
             each.multiply_adds,
             each.top1,
             each.spread,

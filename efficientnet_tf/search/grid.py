@@ -46,7 +46,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Point:
+class GridPoint:
     """A triple of the grid, its network and whether it is to be trained.
 
     Attributes:
@@ -108,7 +108,7 @@ def grid(
     phi: float = 1.0,
     ratio_tolerance: float = RATIO_TOLERANCE,
     limits: Limits | None = None,
-) -> list[Point]:
+) -> list[GridPoint]:
     """The networks of these triples, in their order.
 
     Args:
@@ -126,11 +126,11 @@ def grid(
     if phi == 0:
         raise UsageError("phi must not be 0: then nothing is scaled and all triples are the same.")
     before = scale(baseline, Factors()).counts.multiply_adds
-    points: list[Point] = []
+    points: list[GridPoint] = []
     made: dict[tuple[Any, ...], str] = {}  # network: the first triple that makes it
     for each in coefficients:
         scaled = scale(baseline, compound(phi, each), phi=phi)
-        point = Point(each, scaled, scaled.counts.multiply_adds / before)
+        point = GridPoint(each, scaled, scaled.counts.multiply_adds / before)
         # Strides round up, so images of 37 and 38 pixels may have the same maps.
         network = (scaled.network.resolution, *scaled.network.operations(baseline.classes))
         refused = _too_far(point, 2.0**phi, ratio_tolerance) or _beyond(point, limits or Limits())
@@ -138,18 +138,18 @@ def grid(
             refused = f"the same network as {made[network]}"
         if not refused:
             made[network] = point.triple
-        points.append(Point(each, scaled, point.ratio, refused))
+        points.append(GridPoint(each, scaled, point.ratio, refused))
     return points
 
 
-def _too_far(point: Point, wanted: float, tolerance: float) -> str:
+def _too_far(point: GridPoint, wanted: float, tolerance: float) -> str:
     off = point.ratio / wanted - 1
     if abs(off) <= tolerance:
         return ""
     return f"{100 * off:+.0f} % from {wanted:g} times the multiply-adds"
 
 
-def _beyond(point: Point, limits: Limits) -> str:
+def _beyond(point: GridPoint, limits: Limits) -> str:
     counts = point.scaled.counts
     if limits.multiply_adds is not None and counts.multiply_adds > limits.multiply_adds:
         return f"more than {limits.multiply_adds:,.0f} multiply-adds"
@@ -162,7 +162,7 @@ _HEADER = ("alpha", "beta", "gamma", "a b^2 g^2", "blocks", "pixels", "multiply-
 _HEADER_END = ("activations", "params", "")
 
 
-def table(points: Sequence[Point]) -> str:
+def table(points: Sequence[GridPoint]) -> str:
     """Lines for people: what is trained, then what is refused and why."""
     cells: list[tuple[str, ...]] = [(*_HEADER, *_HEADER_END)]
     for point in sorted(points, key=lambda each: bool(each.refused)):

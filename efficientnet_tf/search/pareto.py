@@ -19,7 +19,7 @@ _LOGARITHMIC = 5.0  # from this ratio of costs on
 
 
 @dataclass(frozen=True)
-class Point:
+class Plotted:
     """A network: multiply-adds for one image, top-1 in [0, 1], its spread over seeds, its group."""
 
     multiply_adds: float
@@ -28,7 +28,7 @@ class Point:
     group: str = "drawn at random"
 
 
-def front(points: Sequence[Point]) -> list[int]:
+def front(points: Sequence[Plotted]) -> list[int]:
     """Indices of the points that no other dominates, from the cheapest on.
 
     Another dominates if it is at least as accurate and at most as expensive, and better in one of
@@ -42,7 +42,7 @@ def front(points: Sequence[Point]) -> list[int]:
     return kept
 
 
-def _spreads(points: Sequence[Point]) -> list[float] | None:
+def _spreads(points: Sequence[Plotted]) -> list[float] | None:
     """Error bars in percent; None if every network was trained once."""
     if all(point.spread is None for point in points):
         return None
@@ -50,7 +50,7 @@ def _spreads(points: Sequence[Point]) -> list[float] | None:
 
 
 def draw(
-    points: Sequence[Point],
+    points: Sequence[Plotted],
     chosen: int,
     top1_at: Callable[[float], float],
     task: str,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from efficientnet_tf.models.compound import Coefficients, Factors, compound
-from efficientnet_tf.search.grid import Point
+from efficientnet_tf.search.grid import GridPoint
 from efficientnet_tf.search.scaling_comparison import BASELINE, METHODS, Entry
 from efficientnet_tf.search.scaling_search import Scored
 
@@ -30,7 +30,7 @@ _APART = 1.012  # from one error bar to the next, so that all are seen
 
 
 def draw_search(
-    scored: Sequence[Scored], points: Sequence[Point], phi: float, name: str, task: str
+    scored: Sequence[Scored], points: Sequence[GridPoint], phi: float, name: str, task: str
 ) -> Figure:
     """Mean top-1 as colour over each two of depth, width and resolution.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from efficientnet_tf.errors import RunError, UsageError
-from efficientnet_tf.search.grid import Point
+from efficientnet_tf.search.grid import GridPoint
 from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.results import Result, mean_and_spread
 from efficientnet_tf.search.scaling_baseline import Baseline, check_counted
@@ -27,7 +27,7 @@ class Scored:
         top1, spread: mean and sample standard deviation over seeds (None: one seed), in [0, 1].
     """
 
-    point: Point
+    point: GridPoint
     rows: tuple[Result, ...]
     top1: float
     spread: float | None
@@ -36,7 +36,7 @@ class Scored:
 def search(
     proxy: Proxy,
     baseline: Baseline,
-    points: Sequence[Point],
+    points: Sequence[GridPoint],
     seeds: Sequence[int],
     written: Callable[[list[Scored]], object],
 ) -> list[Scored]:
@@ -74,7 +74,7 @@ def search(
     return scored
 
 
-def _scored(points: Sequence[Point], rows: dict[str, list[Result]]) -> list[Scored]:
+def _scored(points: Sequence[GridPoint], rows: dict[str, list[Result]]) -> list[Scored]:
     found = []
     for point in points:
         trained = rows[point.triple]

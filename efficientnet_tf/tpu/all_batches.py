@@ -10,7 +10,7 @@ from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.models.networks import find_network
 from efficientnet_tf.tpu import batch_table
-from efficientnet_tf.tpu.targets import Target
+from efficientnet_tf.tpu.targets import TpuSlice
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,7 +18,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 def find_all(
     config: ExperimentConfig,
     models: Sequence[str],
-    targets: Sequence[Target],
+    targets: Sequence[TpuSlice],
     level: str,
     path: str,
     flags: Sequence[str],

@@ -16,7 +16,7 @@ from pathlib import Path
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.tpu.batch_search import Attempt, bracket
-from efficientnet_tf.tpu.targets import GIB, TARGETS
+from efficientnet_tf.tpu.targets import GIB, SLICES
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # The folders whose code becomes the step, and the files there whose code does not.
@@ -124,13 +124,13 @@ def markdown(
     """Variant x slice: the largest batch on a chip, its peak memory and operations for an image."""
     header = ["variant"]
     for name in tpu_types:
-        generation = TARGETS[name].chip.name
+        generation = SLICES[name].chip.name
         header += [f"{generation}: images a chip", "peak HBM GiB", "GFLOP an image"]
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     for model in models:
         cells = [model]
         for name in tpu_types:
-            cells += _cells(select(rows, like, model, name), TARGETS[name].chip.devices)
+            cells += _cells(select(rows, like, model, name), SLICES[name].chip.devices)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

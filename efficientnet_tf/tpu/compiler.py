@@ -13,7 +13,7 @@ from typing import Any
 from efficientnet_tf.errors import RunError, UsageError, first_line
 from efficientnet_tf.tpu import requirements
 from efficientnet_tf.tpu.lowering import Program
-from efficientnet_tf.tpu.targets import Target
+from efficientnet_tf.tpu.targets import TpuSlice
 
 # XLA's own effort levels: 9 compiles some four times faster than the default; memory differs by
 # a few per cent.
@@ -80,7 +80,7 @@ class OutOfMemory:
     fits: bool = False
 
 
-def _devices(target: Target) -> list[Any]:
+def _devices(target: TpuSlice) -> list[Any]:
     requirements.prepare()
     from jax.experimental import topologies
 
@@ -114,7 +114,7 @@ def parse_module(stablehlo: bytes) -> Any:
 
 def compile_program(
     program: Program,
-    target: Target,
+    target: TpuSlice,
     replicas: int | None = None,
     options: dict[str, Any] | None = None,
 ) -> CompileReport | OutOfMemory:
@@ -190,7 +190,7 @@ def _num_arguments(module: Any) -> int:
 
 
 def _refused(
-    program: Program, target: Target, replicas: int, seconds: float, error: Exception
+    program: Program, target: TpuSlice, replicas: int, seconds: float, error: Exception
 ) -> OutOfMemory:
     sizes = hbm_sizes(str(error))
     if sizes is None:

@@ -20,11 +20,11 @@ from tensorflow.python.ops import resource_variable_ops
 from tensorflow.python.tpu import topology, tpu_strategy_util, tpu_system_metadata
 
 from efficientnet_tf.errors import RunError
-from efficientnet_tf.tpu.targets import Target
+from efficientnet_tf.tpu.targets import TpuSlice
 from efficientnet_tf.training.connect import note_chip
 
 _HOST = "/job:localhost/replica:0/task:0/device:"
-_installed: list[Target] = []
+_installed: list[TpuSlice] = []
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class _Device:
     device_type: str
 
 
-def _topology(target: Target) -> topology.Topology:
+def _topology(target: TpuSlice) -> topology.Topology:
     """Coordinates x, y, z, core of every device, the cores of a chip beside each other."""
     x, y, z = target.shape
     cores = target.chip.devices
@@ -49,7 +49,7 @@ def _topology(target: Target) -> topology.Topology:
     )
 
 
-def _resolver_class(target: Target) -> type:
+def _resolver_class(target: TpuSlice) -> type:
     devices = [_Device(f"{_HOST}TPU:{index}", "TPU") for index in range(target.devices)]
     metadata = tpu_system_metadata.TPUSystemMetadata(
         num_cores=target.devices,
@@ -88,7 +88,7 @@ def _resolver_class(target: Target) -> type:
     return FakeResolver
 
 
-def install(target: Target) -> None:
+def install(target: TpuSlice) -> None:
     """Lets TensorFlow believe in the slice: afterwards `distribution.connect("local")` works.
 
     Raises:
@@ -129,7 +129,7 @@ def install(target: Target) -> None:
     _installed.append(target)
 
 
-def make_tpu_strategy(target: Target) -> tf.distribute.TPUStrategy:
+def make_tpu_strategy(target: TpuSlice) -> tf.distribute.TPUStrategy:
     """A TPUStrategy over every device of the slice; patches TensorFlow, see `install`."""
     install(target)
     return tf.distribute.TPUStrategy(tf.distribute.cluster_resolver.TPUClusterResolver())

@@ -17,7 +17,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 
 from efficientnet_tf.errors import RunError, first_line
-from efficientnet_tf.tpu.tracing import Trace, producer, trace_plain, trace_replicated
+from efficientnet_tf.tpu.tracing import Trace, producer, trace_replicated
 
 # Ops of the TPU wheel alone for which no equal is known to the plain one.
 _UNKNOWN_COLLECTIVES = frozenset({"AllToAll", "CollectivePermute"})
@@ -145,8 +145,3 @@ def lower_replicated(
 ) -> Program:
     """`lower(trace_replicated(...))`."""
     return lower(trace_replicated(strategy, fn, specs, name))
-
-
-def lower_plain(fn: Callable[..., Any], specs: Sequence[Any], name: str = "fn") -> Program:
-    """`lower(trace_plain(...))`: one replica, no strategy."""
-    return lower(trace_plain(fn, specs, name))

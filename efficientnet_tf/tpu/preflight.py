@@ -19,7 +19,7 @@ from efficientnet_tf.tpu.compiler import FAST, FULL, CompileReport, OutOfMemory,
 from efficientnet_tf.tpu.lowering import Program, Trace, lower
 from efficientnet_tf.tpu.op_check import problems
 from efficientnet_tf.tpu.roofline import roofline
-from efficientnet_tf.tpu.targets import GIB, Target
+from efficientnet_tf.tpu.targets import GIB, TpuSlice
 
 LEVELS: dict[str, dict[str, Any]] = {"fast": FAST, "full": FULL}
 # Bytes of HBM for each byte of a network's layer outputs at the largest batch, where the compiler
@@ -40,7 +40,7 @@ def level_line(level: str) -> str:
 
 def check(
     config: config_lib.ExperimentConfig,
-    target: Target,
+    target: TpuSlice,
     functions: Sequence[str],
     level: str,
     serving_batch_size: int,
@@ -74,7 +74,7 @@ def check(
     return all_fit
 
 
-def _introduce(experiment: Experiment, target: Target) -> None:
+def _introduce(experiment: Experiment, target: TpuSlice) -> None:
     batch = experiment.config.train.global_batch_size
     model, replicas = experiment.model, target.devices
     size = model.network.resolution
@@ -101,7 +101,7 @@ def _refuse_problems(trace: Trace) -> None:
         raise RunError(f"the {trace.name} function is not fit for a TPU:\n  {shown}")
 
 
-def describe(result: CompileReport | OutOfMemory, target: Target, images: int) -> list[str]:
+def describe(result: CompileReport | OutOfMemory, target: TpuSlice, images: int) -> list[str]:
     """The report of one function for the reader; `images` are those of one replica."""
     chip = target.chip
     usable = chip.usable_bytes
@@ -141,7 +141,7 @@ def _mib(size: float) -> str:
 
 
 def find_max_batch(
-    config: config_lib.ExperimentConfig, targets: Sequence[Target], level: str, path: str
+    config: config_lib.ExperimentConfig, targets: Sequence[TpuSlice], level: str, path: str
 ) -> None:
     """Finds the largest batch of the train step on every slice; each compile becomes a CSV row.
 
@@ -187,11 +187,11 @@ def find_max_batch(
         )
 
 
-def _is_done(rows: Sequence[batch_table.Row], target: Target) -> bool:
+def _is_done(rows: Sequence[batch_table.Row], target: TpuSlice) -> bool:
     return next_batch(batch_table.attempts(rows), 1, target.chip.usable_bytes) is None
 
 
-def _next(experiment: Experiment, rows: Sequence[batch_table.Row], target: Target) -> int | None:
+def _next(experiment: Experiment, rows: Sequence[batch_table.Row], target: TpuSlice) -> int | None:
     usable = target.chip.usable_bytes
     outputs = 2 * sum(
         math.prod(layer.output.shape[1:]) for layer in experiment.model.state.model.layers
@@ -211,7 +211,7 @@ def _row(
     return batch_table.Row(*like, model, name, batch, result.fits, size, flops, accessed, seconds)
 
 
-def _progress(row: batch_table.Row, target: Target) -> str:
+def _progress(row: batch_table.Row, target: TpuSlice) -> str:
     verb = "peak" if row.fits else "needs"
     return (
         f"{row.model} on {row.tpu_type}, {row.batch} a replica: "

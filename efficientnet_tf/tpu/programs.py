@@ -16,8 +16,8 @@ from efficientnet_tf.export import saved_model
 from efficientnet_tf.machine.device import Device
 from efficientnet_tf.models.folding import fold
 from efficientnet_tf.tpu import fake_strategy
-from efficientnet_tf.tpu.lowering import Trace, trace_plain, trace_replicated
-from efficientnet_tf.tpu.targets import Target
+from efficientnet_tf.tpu.targets import TpuSlice
+from efficientnet_tf.tpu.tracing import Trace, trace_plain, trace_replicated
 
 _CLASSES = 1000
 
@@ -34,7 +34,7 @@ def without_files(config: config_lib.ExperimentConfig) -> config_lib.ExperimentC
     return config_lib.with_fields(config, {"data.source": "synthetic", "data.num_classes": classes})
 
 
-def build(config: config_lib.ExperimentConfig, target: Target) -> Experiment:
+def build(config: config_lib.ExperimentConfig, target: TpuSlice) -> Experiment:
     """The experiment as main.py --tpu=local would build it on the slice.
 
     Patches TensorFlow, see fake_strategy.install: one process, one target.

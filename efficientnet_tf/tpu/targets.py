@@ -72,7 +72,7 @@ _ONE_HOST = {"v5e": (1, 8), "v6e": (1, 8)}
 
 
 @dataclass(frozen=True)
-class Target:
+class TpuSlice:
     """A slice: `chips` of a generation in a mesh of `shape` (x, y, z)."""
 
     name: str
@@ -102,29 +102,29 @@ class Target:
         return f"{self.chip.name}:{name}", options
 
 
-def _slices() -> dict[str, Target]:
+def _slices() -> dict[str, TpuSlice]:
     found = {}
     for chip in CHIPS.values():
         for chips, shape in _SHAPES[chip.name].items():
             name = f"{chip.accelerator}-{chips * 2 if chip.counts_cores else chips}"
-            found[name] = Target(name, chip, shape)
+            found[name] = TpuSlice(name, chip, shape)
     return found
 
 
-TARGETS = _slices()
+SLICES = _slices()
 
 
-def target(name: str) -> Target:
+def target(name: str) -> TpuSlice:
     """The slice of that name.
 
     Raises:
         UsageError: unknown, or larger than what is compiled here.
     """
     known = name.replace("v5e-", "v5litepod-")  # the name that JAX and people use
-    if known not in TARGETS:
+    if known not in SLICES:
         raise UsageError(
-            f'the TPU type must be one of {", ".join(TARGETS)}, received "{name}". '
+            f'the TPU type must be one of {", ".join(SLICES)}, received "{name}". '
             "A larger slice runs the same program on each chip: take the largest of its "
-            f"generation.{nearest(name, list(TARGETS))}"
+            f"generation.{nearest(name, list(SLICES))}"
         )
-    return TARGETS[known]
+    return SLICES[known]

@@ -13,7 +13,7 @@ import pytest
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.evaluation import imagenet_submission
 from efficientnet_tf.inference.prediction_table import (
-    Outcome,
+    FilePrediction,
     Prediction,
     Unusable,
     best,
@@ -21,7 +21,7 @@ from efficientnet_tf.inference.prediction_table import (
     write_table,
 )
 
-OUTCOMES: list[Outcome] = [
+OUTCOMES: list[FilePrediction] = [
     Prediction('b,"1".jpg', (3, 0), ("hüne", "cat"), (0.75, float(np.float32(0.1)))),
     Unusable("broken.jpg", "Not an image."),
     Prediction("a\udcff.jpg", (1, 2), ("1", "2"), (0.5, 0.25)),  # a name that is not UTF-8
@@ -169,7 +169,7 @@ def test_a_submission_has_five_ids_for_each_image_in_order_of_names(tmp_path: Pa
     path = tmp_path / "test.txt"
     classes = tuple(range(6))
     ids = imagenet_submission.ids_by_class(IDS, 1000, None)
-    outcomes: list[Outcome] = [
+    outcomes: list[FilePrediction] = [
         Prediction("x/b.JPEG", classes, ("",) * 6, (0.1,) * 6),
         Prediction("y/a.JPEG", (999, 7), ("",) * 2, (0.1,) * 2),
     ]

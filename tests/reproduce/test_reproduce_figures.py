@@ -25,7 +25,7 @@ from efficientnet_tf.reproduce.picture import (
     Point,
     Series,
 )
-from efficientnet_tf.reproduce.results import Measured, Result
+from efficientnet_tf.reproduce.results import Measured, OwnResult
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "params.json").read_text())
 
@@ -42,7 +42,7 @@ def measured(what: str) -> list[Measured]:
 
     def run(depth: float, width: float, resolution: int, top1: float) -> Measured:
         cost = base * depth * width**2 * (resolution / 32) ** 2
-        row = Result(
+        row = OwnResult(
             "efficientnet-b0", depth, width, resolution, cost, int(cost / 50), 0.0, 0, what
         )
         return Measured(row, top1 - lower, 0.3, 3)

@@ -14,12 +14,12 @@ from efficientnet_tf.paper.printed import Printed
 from efficientnet_tf.paper.published import TABLE2, TABLE3, TABLE7, ScaledRow
 from efficientnet_tf.reproduce import architectures, explain, tables
 from efficientnet_tf.reproduce.architectures import Counted
-from efficientnet_tf.reproduce.results import Measured, Result
+from efficientnet_tf.reproduce.results import Measured, OwnResult
 from efficientnet_tf.reproduce.table import Column, Table, billions, percent
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "params.json").read_text())
 FAMILY = [f"efficientnet-b{number}" for number in range(8)]
-RUN = Result("efficientnet-b0", 1.0, 1.0, 224, 385814752, 5288548, 0.75, 0, "imagenet")
+RUN = OwnResult("efficientnet-b0", 1.0, 1.0, 224, 385814752, 5288548, 0.75, 0, "imagenet")
 
 
 def without_keras(name: str) -> Counted | None:

@@ -94,7 +94,7 @@ def test_the_rate_is_the_one_that_is_best_on_minival(
         1.0: (0.0, 9.0),
     }
 
-    def train(run: repeats.Run, flags: list[str], folder: str) -> dict[str, Any]:
+    def train(run: repeats.Repeat, flags: list[str], folder: str) -> dict[str, Any]:
         assert (flags, folder, run.split) == (["--a=1"], str(tmp_path), "minival")
         assert run.modes == ("train", "eval")
         top1, loss = results[float(run.flags[0].partition("=")[2])]
@@ -111,7 +111,7 @@ def test_the_runs_of_a_task_differ_in_their_first_weights_and_rate(
     started: dict[str, set[str]] = {}
     best = {"scratch": "rate-0.01", "random features": "rate-0.3", "pretrained": "rate-0.1"}
 
-    def train(run: repeats.Run, flags: list[str], folder: str) -> dict[str, Any]:
+    def train(run: repeats.Repeat, flags: list[str], folder: str) -> dict[str, Any]:
         arm = Path(folder).name
         if run.name.startswith("seed"):
             started[arm] = set(flags)

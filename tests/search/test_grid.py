@@ -13,7 +13,7 @@ from efficientnet_tf.models.networks import find_network
 from efficientnet_tf.models.operations import Operation
 from efficientnet_tf.models.scaling import round_filters, round_repeats
 from efficientnet_tf.search import grid as grid_lib
-from efficientnet_tf.search.grid import Limits, Point, grid, table, triples
+from efficientnet_tf.search.grid import GridPoint, Limits, grid, table, triples
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Toy:
         raise AssertionError("a grid is arithmetic")
 
 
-def points(*values: tuple[float, float, float], **options: Any) -> list[Point]:
+def points(*values: tuple[float, float, float], **options: Any) -> list[GridPoint]:
     return grid(Toy(), [Coefficients(a, b, c, 2.0) for a, b, c in values], **options)
 
 

@@ -7,18 +7,18 @@ import pytest
 
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.search import pareto
-from efficientnet_tf.search.pareto import Point, front
+from efficientnet_tf.search.pareto import Plotted, front
 
 POINTS = [
-    Point(5e6, 0.95, 0.01),
-    Point(9e6, 0.97),
-    Point(3e6, 0.90, group="evolved"),
-    Point(4e6, 0.96, 0.005, group="evolved"),
-    Point(20e6, 0.97),
+    Plotted(5e6, 0.95, 0.01),
+    Plotted(9e6, 0.97),
+    Plotted(3e6, 0.90, group="evolved"),
+    Plotted(4e6, 0.96, 0.005, group="evolved"),
+    Plotted(20e6, 0.97),
 ]
 
 
-def dominates(one: Point, other: Point) -> bool:
+def dominates(one: Plotted, other: Plotted) -> bool:
     no_worse = one.top1 >= other.top1 and one.multiply_adds <= other.multiply_adds
     better = one.top1 > other.top1 or one.multiply_adds < other.multiply_adds
     return no_worse and better
@@ -33,7 +33,7 @@ def test_the_front_is_what_no_other_point_dominates() -> None:
     generator = np.random.default_rng(0)
     for _ in range(50):
         values = generator.integers(1, 8, size=(30, 2))
-        points = [Point(float(cost), float(top1)) for cost, top1 in values]
+        points = [Plotted(float(cost), float(top1)) for cost, top1 in values]
         expected = {
             (point.multiply_adds, point.top1)
             for point in points
@@ -77,7 +77,7 @@ def test_the_picture_says_what_it_shows(tmp_path: Path) -> None:
 
 def test_costs_far_apart_stand_on_a_logarithmic_axis() -> None:
     def scale(costs: list[float]) -> str:
-        points = [Point(cost, 0.5) for cost in costs]
+        points = [Plotted(cost, 0.5) for cost in costs]
         return pareto.draw(points, 0, lambda cost: 0.5, "x").axes[0].get_xscale()
 
     assert scale([1e6, 4e6]) == "linear"
@@ -85,7 +85,7 @@ def test_costs_far_apart_stand_on_a_logarithmic_axis() -> None:
 
 
 def test_one_network_alone_has_a_picture() -> None:
-    pareto.draw([Point(1e6, 0.5)], 0, lambda cost: 0.5, "x")
+    pareto.draw([Plotted(1e6, 0.5)], 0, lambda cost: 0.5, "x")
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

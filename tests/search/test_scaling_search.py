@@ -13,7 +13,7 @@ from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.search import pareto, scaling_figure
 from efficientnet_tf.search import proxy as proxy_lib
-from efficientnet_tf.search.grid import Point, grid, triples
+from efficientnet_tf.search.grid import GridPoint, grid, triples
 from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.scaling_baseline import Baseline
 from efficientnet_tf.search.scaling_search import Scored, outcome, result_rows, search, table
@@ -35,13 +35,13 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> MadeUp:
 BASELINE = Baseline(base_config())
 
 
-def points_of(**options: Any) -> list[Point]:
+def points_of(**options: Any) -> list[GridPoint]:
     """Four triples; the depth of the last rounds to far more than twice the multiply-adds."""
     values = triples([1, 1.4, 2], [1, 1.2, 1.4], [1, 1.2], 0.1)
     return grid(BASELINE, values, ratio_tolerance=0.4, **options)
 
 
-def run(folder: Path, points: list[Point], seeds: int = 3) -> list[Scored]:
+def run(folder: Path, points: list[GridPoint], seeds: int = 3) -> list[Scored]:
     with Proxy(base_config(), str(folder), 12, stream=io.StringIO()) as proxy:
         return search(proxy, BASELINE, points, range(seeds), lambda scored: None)
 

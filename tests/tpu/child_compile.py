@@ -16,6 +16,7 @@ from tiny_experiment import tiny_config  # noqa: E402
 
 from efficientnet_tf.tpu import compiler, lowering, programs  # noqa: E402
 from efficientnet_tf.tpu.targets import target  # noqa: E402
+from efficientnet_tf.tpu.tracing import trace_plain  # noqa: E402
 
 
 def main(tpu_types: str) -> None:
@@ -28,7 +29,7 @@ def main(tpu_types: str) -> None:
     ]
     lowered = [lowering.lower(trace) for trace in traces]
     large = [tf.TensorSpec([2**33], tf.float32)]  # 32 GiB
-    lowered.append(lowering.lower_plain(lambda values: values + 1.0, large, "large"))
+    lowered.append(lowering.lower(trace_plain(lambda values: values + 1.0, large, "large")))
     for each in targets:
         for program in lowered:
             result = compiler.compile_program(program, each)

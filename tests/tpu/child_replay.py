@@ -16,11 +16,12 @@ os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 start_tensorflow()
 
 import numpy as np  # noqa: E402
+import replay  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from tiny_experiment import tiny_config  # noqa: E402
 
 from efficientnet_tf.experiment.assembly import Experiment  # noqa: E402
-from efficientnet_tf.tpu import lowering, programs, replay  # noqa: E402
+from efficientnet_tf.tpu import lowering, programs  # noqa: E402
 from efficientnet_tf.tpu.targets import target  # noqa: E402
 from efficientnet_tf.training import steps  # noqa: E402
 

@@ -6,28 +6,28 @@ import pytest
 from tpu.children import MISSING, json_lines
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"no TPU compiler: {MISSING}")
-TARGETS = {"v5litepod-8": "TPU v5 lite", "v3-8": "TPU v3"}
+SLICES = {"v5litepod-8": "TPU v5 lite", "v3-8": "TPU v3"}
 
 
 @pytest.fixture(scope="module")
 def results() -> dict[Any, dict[str, Any]]:
-    lines = json_lines("child_compile.py", ",".join(TARGETS))
+    lines = json_lines("child_compile.py", ",".join(SLICES))
     return {(line.get("target"), line["name"]): line for line in lines}
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", SLICES)
 @pytest.mark.parametrize(("function", "replicas"), [("train", 8), ("eval", 8), ("serving", 1)])
 def test_compiles_for_the_chip(name: str, function: str, replicas: int, results: Any) -> None:
     report = results[name, function]
     assert report["fits"]
-    assert report["device_kind"] == TARGETS[name]
+    assert report["device_kind"] == SLICES[name]
     assert report["replicas"] == replicas
     assert 0 < report["peak_hbm_bytes"] < 2**25
     assert report["flops"] > 1e7
     assert report["bytes_accessed"] > report["argument_bytes"]
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", SLICES)
 def test_gradients_are_summed_once_over_the_replicas(name: str, results: Any) -> None:
     weights = results[None, "model"]["trainable_weights"]
     # The compiler merges the sums of all gradients into one; float32.
@@ -35,7 +35,7 @@ def test_gradients_are_summed_once_over_the_replicas(name: str, results: Any) ->
     assert results[name, "eval"]["collectives"] == {}
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", SLICES)
 def test_updated_variables_take_the_place_of_the_old(name: str, results: Any) -> None:
     train = results[name, "train"]
     loss_and_padding = 4096

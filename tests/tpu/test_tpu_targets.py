@@ -5,7 +5,7 @@ import pytest
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.tpu.compiler import CompileReport, collectives, hbm_sizes
 from efficientnet_tf.tpu.roofline import roofline
-from efficientnet_tf.tpu.targets import CHIPS, GIB, TARGETS, target
+from efficientnet_tf.tpu.targets import CHIPS, GIB, SLICES, target
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_published_peaks() -> None:
     assert {name: chip.peak_flops / 1e12 for name, chip in CHIPS.items()} == {
         "v2": 45, "v3": 123, "v4": 275, "v5e": 197, "v5p": 459, "v6e": 918,
     }  # fmt: skip
-    for each in TARGETS.values():
+    for each in SLICES.values():
         # What the compiler leaves a program is less than the chip has; v5p is said to have 95 GB.
         assert 0.9 < each.chip.usable * each.chip.devices * GIB / each.chip.hbm_bytes < 1.01
 
