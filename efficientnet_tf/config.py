@@ -68,146 +68,246 @@ class _Section:
 
 @dataclasses.dataclass
 class ModelConfig(_Section):
-    name: str = _option("efficientnet-b0", "variant, see --list_models")
-    width_coefficient: float | None = _option(None, "None: the variant's", above=0)
-    depth_coefficient: float | None = _option(None, "None: the variant's", above=0)
-    resolution: int | None = _option(None, "image side in pixels; None: the variant's", low=8)
-    dropout_rate: float | None = _option(None, "None: the variant's", low=0, below=1)
-    survival_prob: float | None = _option(None, "None: 0.8 at the end of the net", above=0, high=1)
-    blocks_args: tuple[str, ...] | None = _option(None, "block strings; None: the variant's")
+    name: str = _option("efficientnet-b0", "name of the network; main.py models lists all")
+    width_coefficient: float | None = _option(
+        None, "factor on the number of filters; None: that of the named network", above=0
+    )
+    depth_coefficient: float | None = _option(
+        None, "factor on the number of layers; None: that of the named network", above=0
+    )
+    resolution: int | None = _option(
+        None, "side of the input images in pixels; None: that of the named network", low=8
+    )
+    dropout_rate: float | None = _option(
+        None,
+        "share of features that dropout removes before the classifier; None: that of the named "
+        "network",
+        low=0,
+        below=1,
+    )
+    survival_prob: float | None = _option(
+        None,
+        "stochastic depth: probability that the last block is kept in training; None: 0.8",
+        above=0,
+        high=1,
+    )
+    blocks_args: tuple[str, ...] | None = _option(
+        None, "block strings such as r1_k3_s11_e1_i32_o16_se0.25; None: those of the named network"
+    )
 
 
 @dataclasses.dataclass
 class DataConfig(_Section):
     source: str = _option(
         "imagenet",
-        "imagenet, tfrecord, folder[:PATH], csv[:PATH], tfds:NAME, digits or synthetic",
+        "data set: imagenet, tfrecord, folder[:PATH], csv[:PATH], tfds:NAME, digits or synthetic",
     )
-    data_dir: str | None = _option(None, "where its files are (a folder or gs://...)")
-    num_classes: int = _option(0, "0: the source's; for TFRecords without a manifest 1000", low=0)
-    minival_shards: int = _option(20, "imagenet: shards of train held out for minival", low=0)
+    data_dir: str | None = _option(None, "folder or gs://... with the files of the data set")
+    num_classes: int = _option(
+        0, "number of classes; 0: that of the data set (TFRecords without a manifest: 1000)", low=0
+    )
+    minival_shards: int = _option(
+        20,
+        "imagenet: train files held out as minival, the images that choose the best checkpoint",
+        low=0,
+    )
     minival: int = _option(
-        0, "images of train held out for minival instead, the paper's 25000; 0: the source's", low=0
+        0,
+        "number of train images held out as minival in place of whole files (paper: 25000); "
+        "0: as the data set has it",
+        low=0,
     )
     test: int = _option(
-        0, "folder, csv, tfds without a test split: images held out; 0: a tenth", low=0
+        0,
+        "number of images held out where folder, csv or tfds have no test split; 0: a tenth",
+        low=0,
     )
     train_on_minival: bool = _option(
-        False, "nothing is held out: train with minival, keep the last checkpoint"
+        False, "train on the minival images, too, and use the last checkpoint, not the best"
     )
     folds: int = _option(
-        0, "cross-validation: minival is one of so many parts of train and minival; 0: off", low=0
+        0,
+        "number of parts of train and minival for cross-validation, of which one is the minival; "
+        "0: off",
+        low=0,
     )
-    fold: int = _option(0, "which part, from 0", low=0)
+    fold: int = _option(0, "number of the part that is minival in cross-validation, from 0", low=0)
     expected_sizes: tuple[int, ...] | None = _option(
-        None, "images of train with minival, and of test; others are refused; None, (): any"
+        None,
+        "how many images train (with minival) and test must have, else the run is refused; "
+        "None or (): any",
     )
-    balanced_sampling: bool = _option(False, "folder, csv, digits: all classes equally often")
-    split_seed: int = _option(0, "which images are held out", low=0, high=2**31 - 1)
-    verify_checksums: bool = _option(False, "TFRecords with a manifest: their contents, too")
+    balanced_sampling: bool = _option(
+        False, "show images of all classes equally often (folder, csv, digits)"
+    )
+    split_seed: int = _option(
+        0, "seed that decides which images are held out", low=0, high=2**31 - 1
+    )
+    verify_checksums: bool = _option(
+        False, "compare the contents, not only the sizes, of TFRecord files with their manifest"
+    )
     on_error: str = _option(
-        "stop", "stop or skip, at an image or record that cannot be used", choices=("stop", "skip")
+        "stop",
+        "what to do at an image or record that cannot be used: stop, or skip it",
+        choices=("stop", "skip"),
     )
-    max_bad_examples: int = _option(100, "so many a host and split may be skipped", low=0)
+    max_bad_examples: int = _option(
+        100, "number of examples that each machine may skip in each split", low=0
+    )
     train_crop: str = _option(
         "inception",
-        "crop in training; pad: shifts by up to an eighth, for small images",
+        "crop in training; inception: a random part; pad: a shift by up to an eighth; none",
         choices=("inception", "pad", "none"),
     )
     flip: bool = _option(True, "mirror half of the training images")
     eval_crop: str = _option(
         "padding",
-        "padding: size/(size+32) of the short side, as in the paper; fraction: crop_fraction",
+        "central crop in evaluation; padding: size/(size+32), as in the paper; "
+        "fraction: crop_fraction; none",
         choices=("padding", "fraction", "none"),
     )
-    crop_fraction: float = _option(0.875, "for eval_crop=fraction", above=0, high=1)
+    crop_fraction: float = _option(
+        0.875, "share of the short side that eval_crop=fraction keeps", above=0, high=1
+    )
     interpolation: str = _option(
         "bicubic_tf1",
-        "of the resize",
+        "interpolation of the resize",
         choices=("bicubic_tf1", "bicubic", "bilinear"),
     )
     exif_rotation: bool = _option(True, "turn photos upright as their EXIF orientation says")
     augment: str = _option(
         "none",
-        "joined by +, options in brackets: autoaugment, randaugment(num_layers=2, magnitude=10), "
-        "cutout, random_erasing, mixup, cutmix",
+        "augmentations joined by +: autoaugment, randaugment(magnitude=10), cutout, "
+        "random_erasing, mixup, cutmix",
     )
-    shuffle_buffer: int = _option(16384, "examples", low=1)
-    deterministic: bool = _option(True, "same order for any number of threads")
+    shuffle_buffer: int = _option(16384, "number of examples that are shuffled at once", low=1)
+    deterministic: bool = _option(True, "keep the same order for any number of threads")
 
 
 @dataclasses.dataclass
 class OptimizerConfig(_Section):
     kind: str = _option(
-        "rmsprop", "rmsprop, or sgd with Nesterov's momentum", choices=("rmsprop", "sgd")
+        "rmsprop",
+        "update rule: rmsprop, or sgd with Nesterov's momentum",
+        choices=("rmsprop", "sgd"),
     )
-    base_learning_rate: float = _option(0.016, "per 256 images of the global batch", above=0)
+    base_learning_rate: float = _option(
+        0.016, "learning rate for each 256 images of the global batch", above=0
+    )
     schedule: str = _option(
         "exponential",
-        "of the learning rate",
+        "schedule by which the learning rate falls",
         choices=("exponential", "cosine", "constant", "polynomial"),
     )
-    warmup_epochs: float = _option(5.0, "linear from 0; masks the decay, does not shift it", low=0)
-    decay_epochs: float = _option(2.4, "period of the exponential decay", above=0)
-    decay_factor: float = _option(0.97, "of one period", above=0, high=1)
-    staircase: bool = _option(True, "decay in steps")
-    rho: float = _option(0.9, "decay of the mean square in RMSProp", low=0, below=1)
-    momentum: float = _option(0.9, "of RMSProp and of SGD", low=0, below=1)
-    epsilon: float = _option(1e-3, "inside the root of RMSProp", above=0)
-    weight_decay: float = _option(1e-5, "L2 in the loss, not on batch norm", low=0)
-    label_smoothing: float = _option(0.1, "share of the uniform label", low=0, below=1)
-    clip_norm: float = _option(0.0, "global norm of the gradient; 0: off", low=0)
-    ema_decay: float = _option(0.9999, "of the averaged weights; 0: off", low=0, below=1)
+    warmup_epochs: float = _option(
+        5.0,
+        "epochs in which the rate rises from 0; the decay counts from step 0 all the same",
+        low=0,
+    )
+    decay_epochs: float = _option(2.4, "period of the exponential decay in epochs", above=0)
+    decay_factor: float = _option(
+        0.97, "factor on the learning rate after each period", above=0, high=1
+    )
+    staircase: bool = _option(True, "let the exponential decay go in steps, not smoothly")
+    rho: float = _option(0.9, "decay of RMSProp's mean of squared gradients", low=0, below=1)
+    momentum: float = _option(0.9, "momentum of RMSProp and of SGD", low=0, below=1)
+    epsilon: float = _option(1e-3, "number that RMSProp adds inside the square root", above=0)
+    weight_decay: float = _option(
+        1e-5, "factor of the L2 penalty in the loss, which leaves out batch norm", low=0
+    )
+    label_smoothing: float = _option(
+        0.1, "share of each label that is spread evenly over all classes", low=0, below=1
+    )
+    clip_norm: float = _option(
+        0.0, "largest global norm of the gradient, which is clipped to it; 0: no limit", low=0
+    )
+    ema_decay: float = _option(
+        0.9999,
+        "decay of the averaged weights, a running average that is evaluated; 0: no average",
+        low=0,
+        below=1,
+    )
 
 
 @dataclasses.dataclass
 class TrainConfig(_Section):
-    epochs: float = _option(350.0, "passes over the training split", above=0)
-    global_batch_size: int = _option(2048, "images in one update, over all replicas", low=1)
-    accumulation_steps: int = _option(1, "parts in which an update is computed", low=1)
+    epochs: float = _option(350.0, "passes over the training images", above=0)
+    global_batch_size: int = _option(
+        2048,
+        "images in one update, over all replicas (copies of the network, one on each device)",
+        low=1,
+    )
+    accumulation_steps: int = _option(
+        1, "parts in which an update is computed one after another, to save memory", low=1
+    )
     precision: str = _option(
         "auto",
-        "auto: bfloat16 on TPU, else float32",
+        "type of numbers in the layers; auto: bfloat16 on TPU, else float32",
         choices=("auto", "float32", "bfloat16"),
     )
     batch_norm_group: str = _option(
         "official",
-        "whose moments replicas share: none up to 8 of them, then groups; all; none",
+        "replicas that share batch-norm moments; official: groups beyond 8; synchronised: all; "
+        "local: none",
         choices=("official", "synchronised", "local"),
     )
-    rematerialise: bool = _option(False, "compute blocks twice, to store less: big networks")
-    seed: int = _option(0, "of weights, order, augmentation and masks", low=0, high=2**31 - 1)
-    steps_per_loop: int = _option(0, "on the device at once; 0: 100 on TPU, else 10", low=0)
-    eval_every_epochs: float = _option(10.0, "minival; 0: only at the end", low=0)
-    checkpoint_every_epochs: float = _option(2.0, "also after each evaluation", low=0)
-    keep_checkpoints: int = _option(3, "newest ones; the best is kept besides", low=1)
-    patience: int = _option(
-        0, "evaluations without a better minival top-1 before stopping; 0: off", low=0
+    rematerialise: bool = _option(
+        False, "compute blocks again in the backward pass to save memory, for big networks"
     )
-    eval_batch_size: int = _option(0, "over all replicas; 0: as in training", low=0)
-    eval_raw_weights: bool = _option(False, "evaluate the raw weights, too")
+    seed: int = _option(
+        0,
+        "seed of first weights, order, augmentation and dropout masks",
+        low=0,
+        high=2**31 - 1,
+    )
+    steps_per_loop: int = _option(
+        0, "steps that the device runs in one call; 0: 100 on a TPU, else 10", low=0
+    )
+    eval_every_epochs: float = _option(
+        10.0, "epochs between evaluations of minival; 0: one at the end", low=0
+    )
+    checkpoint_every_epochs: float = _option(
+        2.0, "epochs between checkpoints; each evaluation saves one, too", low=0
+    )
+    keep_checkpoints: int = _option(
+        3, "number of newest checkpoints to keep; the best is kept besides", low=1
+    )
+    patience: int = _option(
+        0, "evaluations without a better minival top-1 after which training stops; 0: off", low=0
+    )
+    eval_batch_size: int = _option(
+        0, "images evaluated at once, over all replicas; 0: as in training", low=0
+    )
+    eval_raw_weights: bool = _option(
+        False, "evaluate the raw weights, too, not only the averaged ones"
+    )
 
 
 @dataclasses.dataclass
 class TransferConfig(_Section):
     freeze_until: str = _option(
-        "", "the last stage that stays as it is: stem, block1 .. block7, head: all but predictions"
+        "", "last stage that is not trained: stem, block1 .. block7, or head (all but classifier)"
     )
     new_head: bool = _option(False, "draw the classifier anew even if the stored one would fit")
     batch_norm: str = _option(
         "train",
-        "train: moments of the batch; frozen: the stored statistics everywhere",
+        "moments of batch norm in training; train: those of the batch; frozen: the stored ones",
         choices=("train", "frozen"),
     )
     batch_norm_momentum: float | None = _option(
-        None, "of the moving statistics; None: the network's, 0.99", low=0, below=1
+        None,
+        "momentum of batch norm's moving statistics; None: the network's, 0.99",
+        low=0,
+        below=1,
     )
     layer_decay: float = _option(
-        1.0, "of the learning rate, from each stage to the one below", above=0, high=1
+        1.0, "factor on the learning rate from each stage to the one below it", above=0, high=1
     )
-    head_learning_rate: float = _option(1.0, "of predictions, as a multiple", above=0)
+    head_learning_rate: float = _option(
+        1.0, "learning rate of the classifier as a multiple of the others'", above=0
+    )
     class_weights: str = _option(
-        "none", "of the loss: none, balanced, or a number for each class joined by commas"
+        "none", "weights of classes in the loss: none, balanced, or a number for each, with commas"
     )
 
 
@@ -219,7 +319,8 @@ class ExperimentConfig(_Section):
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     transfer: TransferConfig = dataclasses.field(default_factory=TransferConfig)
     init_from: str = _option(
-        "", "first weights: a .safetensors file, the model_dir of another run, imagenet"
+        "",
+        "first weights: a .safetensors file, a run's model_dir, or imagenet; empty: random ones",
     )
 
 

@@ -4,12 +4,13 @@ python main.py cam --model_dir=runs/flowers photos/rose.jpg
 python main.py cam --model_dir=runs/b0,runs/b0-deeper,runs/b0-wider --class=rose photos/
 python main.py cam --weights=b0.safetensors --method=grad-cam --layer=block_10 cat.jpg
 
-Writes into --output_dir for each image and model an overlay (.png) and the map itself, float32
-[height, width], as it is (.npy); sheet.png with all images in rows and all models in columns; and
-maps.json, which says what each file shows and which box of the picture (top, left, height, width;
-upright) its map covers. A larger --resolution gives finer maps: the weights do not depend on it.
+The word writes into --output_dir, for each image and model, an overlay (.png) and the map itself,
+float32 [height, width], as it is (.npy); sheet.png with all images in rows and all models in
+columns; and maps.json, which says what each file shows and which box of the picture (top, left,
+height, width; upright) its map covers. A larger --resolution gives finer maps: the weights do not
+depend on it.
 
-Images as for the word predict: files, folders, patterns, - for a list on standard input.
+Images are given as for the word predict: files, folders, patterns, - for a list on standard input.
 Exit code 0: fine. 1: some images could not be read, they are listed at the end. 2: wrong use.
 """
 
@@ -27,10 +28,12 @@ def take_flags(take: FlagGroups) -> None:
     take.heading("Which networks")
     shared_flags.take_network(take, several=True)
     take.heading("Which maps, and where")
-    take.text("class", None, "name or number; default: the predicted one")
-    take.choice("method", "cam", ("cam", "grad-cam"), "how maps are made")
-    take.text("layer", None, "of grad-cam: an endpoint or layer; default: last map")
-    take.text("output_dir", "runs/cam", "where the files are written")
+    take.text("class", None, "name or number of the class; default: the predicted one")
+    take.choice(
+        "method", "cam", ("cam", "grad-cam"), "by the classifier's weights, or by gradients"
+    )
+    take.text("layer", None, "with grad-cam: endpoint or layer; default: the last map")
+    take.text("output_dir", "runs/cam", "folder that the files are written to")
 
 
 def run(given: SimpleNamespace) -> int:

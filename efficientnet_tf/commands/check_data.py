@@ -1,4 +1,4 @@
-"""Reads every image of a data set: a table of what is there, what is broken and what is odd.
+"""Reads every image of a data set and prints what is there, what is broken and what is odd.
 
 python main.py check-data --source=folder:photos
 
@@ -14,8 +14,8 @@ from efficientnet_tf.commands.shared_flags import refuse_arguments, take_source,
 def take_flags(take: FlagGroups) -> None:
     take_source(take)
     take_splits(take)
-    take.whole("limit", None, "images of a split; default: all", low=1)
-    take.whole("listed", 100, "unusable images that are named", low=1)
+    take.whole("limit", None, "number of images to read of each split; default: all", low=1)
+    take.whole("listed", 100, "number of unusable images to name", low=1)
 
 
 def run(given: SimpleNamespace) -> int:

@@ -3,7 +3,7 @@
 python main.py compare runs/a runs/b
 python main.py compare runs/a runs/b runs/c --output=comparison.html
 
-Prints a table; --output writes it as one HTML file, too, with the curves laid over each other.
+It prints a table; --output writes it as one HTML file, too, with the curves laid over each other.
 Exit code 0: done. 1: the file cannot be written. 2: wrong use, such as a folder that is no run.
 """
 
@@ -15,7 +15,7 @@ from efficientnet_tf.errors import RunError
 
 
 def take_flags(take: FlagGroups) -> None:
-    take.text("output", None, "an HTML file to write")
+    take.text("output", None, "HTML file to write")
 
 
 def run(given: SimpleNamespace) -> None:

@@ -1,11 +1,12 @@
-"""Compound scaling against depth, width and resolution alone at equal multiply-adds: Figure 8.
+"""Compares compound scaling with depth, width and resolution alone at equal cost: Figure 8.
 
 python main.py draw-shapes --output_dir=runs/shapes
 python main.py compare-scaling --config=configs/shapes.py --ratio=2,4 --seeds=3
 
-Each network is trained by the configuration; its epochs are the budget. Started again with the same
-flags it goes on where it was. Writes results.jsonl, which `main.py reproduce figure8 --results=`
-reads, comparison.png and comparison.svg. Exit code 0: done; 1: failed on the way; 2: wrong use.
+All networks of a group cost as many multiply-adds. Each is trained by the configuration; its epochs
+are the budget. Started again with the same flags the word goes on where it was. It writes
+results.jsonl, which `main.py reproduce figure8 --results=` reads, comparison.png and
+comparison.svg. Exit code 0: done; 1: failed on the way; 2: wrong use.
 """
 
 from types import SimpleNamespace
@@ -23,8 +24,9 @@ RESUMABLE = True
 
 def take_flags(take: FlagGroups) -> None:
     shared_flags.take_trainings(take, "runs/compare_scaling")
-    take.numbers("ratio", "2,4", "multiply-adds, as ratios to the baseline's")
-    take.number("ratio_tolerance", comparison.RATIO_TOLERANCE, "of a true ratio, relative")
+    take.numbers("ratio", "2,4", "multiply-adds to compare at, as multiples of the baseline's")
+    near = "how far, as a share, the true multiple may be from --ratio"
+    take.number("ratio_tolerance", comparison.RATIO_TOLERANCE, near)
     shared_flags.take_coefficients(take)
     shared_flags.take_device(take)
     take_experiment(take)

@@ -3,9 +3,9 @@
 python main.py doctor --tpu=local --model=efficientnet-b4 --data_dir=gs://... --model_dir=gs://...
 python main.py doctor --config=configs/digits.py --quick
 
-Flags are those of the word train (python main.py --help), and --quick: images of 64 pixels, a
-shorter look at the input. Exit code 0: fine (there may be warnings). 1: something is wrong. 2:
-wrong use.
+It takes the flags of the word train (python main.py --help), and --quick, which takes images of 64
+pixels and a shorter look at the input. Exit code 0: fine (there may be warnings). 1: something is
+wrong. 2: wrong use.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ def take_flags(take: "FlagGroups") -> None:
     from efficientnet_tf.commands import train
 
     train.take_flags(take)
-    take.switch("quick", False, "images of 64 pixels, a shorter look at the input")
+    take.switch("quick", False, "take images of 64 pixels and a shorter look at the input")
 
 
 def examine(argv: Sequence[str]) -> Iterator[Finding]:

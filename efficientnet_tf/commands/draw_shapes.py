@@ -11,11 +11,11 @@ from efficientnet_tf.search import drawn_shapes
 
 
 def take_flags(take: FlagGroups) -> None:
-    take.text("output_dir", "runs/shapes", "made; must not be there yet")
-    take.whole("train", 4000, "pictures to train on")
-    take.whole("minival", 1000, "pictures to compare by")
-    take.whole("test", 1000, "pictures kept for the end")
-    take.whole("seed", 0, "of all pictures", low=0)
+    take.text("output_dir", "runs/shapes", "folder to make, which must not be there yet")
+    take.whole("train", 4000, "number of pictures to train on")
+    take.whole("minival", 1000, "number of pictures to compare networks by")
+    take.whole("test", 1000, "number of pictures to test on at the end")
+    take.whole("seed", 0, "seed of all pictures", low=0)
 
 
 def run(given: SimpleNamespace) -> None:

@@ -22,7 +22,7 @@ FOR_A_RUN = True
 
 def take_flags(take: FlagGroups) -> None:
     take.heading("Which run, and where")
-    take.text("model_dir", None, "a run of main.py: its best checkpoint")
+    take.text("model_dir", None, "folder of a run, whose best checkpoint is taken")
     take_device(take)
     take.heading("What is evaluated (docs/evaluation.md)")
     for name, meaning in request.FLAGS:

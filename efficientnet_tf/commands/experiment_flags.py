@@ -28,8 +28,8 @@ def take_experiment(take: FlagGroups) -> None:
     """--model and --data_dir, which stand for fields of --config, and --config itself."""
     take.wants_experiment = True
     take.heading("Model and data")
-    take.text("model", None, "name of the network; default: the config's (efficientnet-b0)")
-    take.text("data_dir", None, "folder or gs://... with the data set's files")
+    take.text("model", None, "name of the network; default: the configuration's")
+    take.text("data_dir", None, "folder or gs://... with the files of the data set")
 
 
 def config_file(name: str) -> str:
@@ -54,7 +54,9 @@ def config_file(name: str) -> str:
 def help_lines() -> list[str]:
     """--config and every field of it."""
     lines = ["", "Experiment:"]
-    lines.append(f"  --config          experiment file with get_config(), or its name [{_DEFAULT}]")
+    lines.append(
+        f"  --config          Python file with get_config(), or a name of ours [{_DEFAULT}]"
+    )
     lines.append("  --config.FIELD=VALUE overrides any field of it. Fields and their defaults:")
     for name, field, value in config_lib.fields(config_lib.ExperimentConfig()):
         meaning = field.metadata["meaning"]

@@ -8,7 +8,8 @@ python main.py export --weights=b0.safetensors --export_dir=exports/b0 photos/ '
 DIR.onnx, ... Each is loaded in its own runtime and compared with the network, on the images given
 (files, folders, patterns, - for a list) or, of a run without any, on its test split; the proof is
 stored as JSON. int8 is calibrated with the images after the first --export_images, or with those
-if there are no others. Exit code 1: a file differs too much or cannot be written.
+if there are no others. Exit code 0: done; 1: a file differs too much or cannot be written; 2: wrong
+use.
 """
 
 import sys

@@ -4,9 +4,10 @@ python main.py import-weights --from=efficientnet-b4/ --output=b4.safetensors
 python main.py import-weights --model=efficientnet-b0 --from=tf_efficientnet_b0.pth \\
     --output=b0.safetensors --new_head --classes=37 --image=cat.jpg
 
-From: official TF1 checkpoints, keras.applications, qubvel/efficientnet, timm's tf_efficientnet_*.
-The model is recognised by the shapes of its weights if --model is left out. The file is loaded by
-create_model(NAME, weights=FILE). Exit code 0: done, 1: failed, 2: wrong use.
+It reads official TF1 checkpoints and files of keras.applications, qubvel/efficientnet and timm
+(tf_efficientnet_*). The receipt says what was taken, what was left over, and which images the
+weights want. The model is recognised by the shapes of its weights if --model is left out. The file
+is loaded by create_model(NAME, weights=FILE). Exit code 0: done, 1: failed, 2: wrong use.
 """
 
 from types import SimpleNamespace
@@ -22,23 +23,24 @@ _OWN = ("width_coefficient", "depth_coefficient", "resolution", "blocks_args")
 
 def take_flags(take: FlagGroups) -> None:
     take.heading("From and to")
-    take.text("from", None, "a file, a folder, or the prefix of a TF1 checkpoint")
-    take.choice("format", "auto", ("auto", *FORMATS), "what wrote it")
-    take.switch("use_ema", True, "of averaged and plain weights, the averaged")
-    take.text("output", None, "the file to write, .safetensors")
-    take.switch("receipt", False, "a line for every weight")
-    take.text("image", None, "show the best classes of this image")
+    take.text("from", None, "file, folder, or prefix of a TF1 checkpoint to read")
+    take.choice("format", "auto", ("auto", *FORMATS), "program that wrote it")
+    take.switch("use_ema", True, "take the running averages of the weights where both are stored")
+    take.text("output", None, "file to write, .safetensors")
+    take.switch("receipt", False, "print a line for every weight")
+    take.text("image", None, "image file, whose best classes are shown")
     take.heading("The network")
-    take.text("model", None, "one of the word models; default: recognised")
-    take.choice("contract", "auto", ("auto", *FAMILIES), "what it takes; advprop is [-1, 1]")
-    take.switch("new_head", False, "leave the classifier out, draw a new one")
-    take.whole("classes", None, "of the new classifier", low=1)
-    take.whole("seed", 0, "of the new classifier", low=0)
+    take.text("model", None, "name of the network; default: recognised by the weights")
+    contract = "pixel scale that the weights were trained with; advprop: [-1, 1]"
+    take.choice("contract", "auto", ("auto", *FAMILIES), contract)
+    take.switch("new_head", False, "leave the stored classifier out and draw a new one")
+    take.whole("classes", None, "number of classes of the new classifier", low=1)
+    take.whole("seed", 0, "seed of the new classifier", low=0)
     take.heading("A network of your own")
-    take.number("width_coefficient", None, "of the paper's scaling")
-    take.number("depth_coefficient", None, "of the paper's scaling")
-    take.whole("resolution", None, "side of the image in pixels", low=1)
-    take.many("blocks_args", None, "block strings")
+    take.number("width_coefficient", None, "factor on the number of filters")
+    take.number("depth_coefficient", None, "factor on the number of layers")
+    take.whole("resolution", None, "side of the images in pixels", low=1)
+    take.many("blocks_args", None, "block strings, with commas between them")
 
 
 def run(given: SimpleNamespace) -> None:

@@ -2,7 +2,8 @@
 
 python main.py models
 
-Each can be given as --model. They are counted by arithmetic, so the table comes at once.
+Each name can be given as --model. The numbers are counted by arithmetic, so the table comes at
+once.
 """
 
 from types import SimpleNamespace

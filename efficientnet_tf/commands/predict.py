@@ -7,16 +7,16 @@ python main.py predict --weights=imagenet --model=efficientnet-b0 cat.jpg
 python main.py predict --model_dir=runs/b0 --submission=test.txt \\
     --devkit=ILSVRC2012_devkit_t12 ILSVRC2012_test/
 
-Images: files, folders (all images in them, at any depth), patterns (quoted, `**` for any depth),
-and - for a list of paths on standard input. Results come in their order. Without --output or
---submission they are printed, one image on a line.
+Images are given as files, folders (all images in them, at any depth), patterns (quoted, `**` for
+any depth), and - for a list of paths on standard input. Results come in their order. Without
+--output or --submission they are printed, one image on a line.
 
 --submission writes what ImageNet's test server takes: a line for each image in the alphabetical
 order of file names, with the development kit's numbers of the best five classes.
 
-Exit code 0: all images predicted. 1: some could not be read, they are listed at the end (the
-others are written), or writing failed. 2: wrong use; nothing was started. 130: stopped by Ctrl-C;
-the table holds what was done.
+Exit code 0: all images predicted. 1: some could not be read, they are listed at the end (the others
+are written), or writing failed. 2: wrong use; nothing was started. 130: stopped by Ctrl-C; the
+table holds what was done.
 """
 
 import sys
@@ -34,13 +34,13 @@ from efficientnet_tf.storage.files import check_writable
 def take_flags(take: FlagGroups) -> None:
     take.heading("Which network")
     shared_flags.take_network(take)
-    take.text("saved_model", None, "an export of main.py")
+    take.text("saved_model", None, "folder of a SavedModel that the word export wrote")
     take.heading("What is written")
-    take.whole("batch_size", 32, "images at once", low=1)
-    take.whole("top", 5, "classes for each image", low=1)
-    take.text("output", None, "a table: .csv, .json, .jsonl or .parquet")
-    take.text("submission", None, "a file for ImageNet's test server")
-    take.text("devkit", None, "with --submission: ImageNet's development kit")
+    take.whole("batch_size", 32, "number of images computed at once", low=1)
+    take.whole("top", 5, "number of classes shown for each image", low=1)
+    take.text("output", None, "table to write: .csv, .json, .jsonl or .parquet")
+    take.text("submission", None, "file to write for ImageNet's test server")
+    take.text("devkit", None, "with --submission: folder of ImageNet's development kit")
 
 
 def run(given: SimpleNamespace) -> int:

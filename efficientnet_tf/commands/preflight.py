@@ -1,12 +1,12 @@
-"""Compiles the project's train, eval and serving functions for a TPU, where there is none.
+"""Compiles the train, eval and serving functions of an experiment for a TPU, where there is none.
 
 python main.py preflight --model=efficientnet-b4 --tpu_type=v5litepod-8 --global_batch_size=1024
 python main.py preflight --model=efficientnet-b4 --tpu_type=v5litepod-8 --find_max_batch
 python main.py preflight --all --csv=runs/tpu_batches.csv
 
-Prints whether each function fits, its peak memory, operations, bytes and collectives, and which
-limit of the chip binds. Needs Linux x86-64 and the extra [tpu-check]. Exit code 0: everything fits;
-1: something does not, or fails otherwise; 2: wrong use.
+It prints whether each function fits, its peak memory, operations, bytes and collectives, and which
+limit of the chip binds. It needs Linux x86-64 and the extra [tpu-check]. Exit code 0: everything
+fits; 1: something does not, or fails otherwise; 2: wrong use.
 """
 
 import sys
@@ -19,7 +19,7 @@ from efficientnet_tf.config import with_fields
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.machine.startup import start_tensorflow
 from efficientnet_tf.tpu import all_batches, requirements
-from efficientnet_tf.tpu.targets import SLICES, target
+from efficientnet_tf.tpu.targets import target
 
 _FUNCTIONS = ("train", "eval", "serving")
 _MODELS = [f"efficientnet-b{number}" for number in range(8)]
@@ -27,19 +27,19 @@ _TYPES, _ALL_TYPES = ["v5litepod-8"], ["v3-8", "v5litepod-8", "v6e-8"]
 
 
 def take_flags(take: FlagGroups) -> None:
-    slices = f"slice, or several with commas: {', '.join(SLICES)}"
+    slices = "TPU slice, such as v6e-4 (a wrong name lists all), or several with commas"
     take.many("tpu_type", None, f"{slices}; default: {_TYPES[0]}, of --all {','.join(_ALL_TYPES)}")
-    take.whole("global_batch_size", None, "over all replicas; default: the configuration's", low=1)
-    take.some("functions", _FUNCTIONS, "which to compile")
-    take.whole("serving_batch_size", 8, "images of one serving call", low=1)
-    slow = "the compiler's full optimisation; several times slower than the default"
-    take.switch("full", False, slow)
+    batch = "images in one update, over all chips; default: the configuration's"
+    take.whole("global_batch_size", None, batch, low=1)
+    take.some("functions", _FUNCTIONS, "functions to compile")
+    take.whole("serving_batch_size", 8, "number of images in one serving call", low=1)
+    take.switch("full", False, "use full optimisation, which takes several times as long")
     take.switch("find_max_batch", False, "find the largest batch of the train step instead")
-    take.switch("all", False, "the same for all --models on all --tpu_type, as a table")
-    take.many("models", _MODELS, "with --all")
-    rows = "with --find_max_batch and --all: every compile; resumed from"
+    take.switch("all", False, "do so for all --models on all --tpu_type, as a table")
+    take.many("models", _MODELS, "with --all: names of the networks")
+    rows = "with --find_max_batch and --all: file of every compile, resumed from"
     take.text("csv", "runs/tpu_batches.csv", rows)
-    take.text("markdown", None, "with --all: where the table goes, besides standard output")
+    take.text("markdown", None, "with --all: file for the table, besides standard output")
     take_experiment(take)
 
 

@@ -21,13 +21,13 @@ _KERAS = "keras:"
 
 
 def take_flags(take: FlagGroups) -> None:
-    take.text("model", None, "one of main.py models, or keras:NAME")
-    take.text("saved", None, "a model saved by Keras instead: FILE.keras")
-    take.whole("resolution", None, "side of the image", low=1)
-    take.whole("classes", None, "of the classifier of --model", low=1)
-    take.text("dtype", "float32", "of activations, for their bytes")
+    take.text("model", None, "name of a network in main.py models, or keras:NAME")
+    take.text("saved", None, "model that Keras saved, in place of --model: FILE.keras")
+    take.whole("resolution", None, "side of the image in pixels", low=1)
+    take.whole("classes", None, "number of classes of --model", low=1)
+    take.text("dtype", "float32", "type of the activations, for their bytes")
     take.switch("layers", False, "print each layer, too")
-    take.text("csv", None, "write each layer to this file")
+    take.text("csv", None, "file that each layer is written to")
 
 
 def _check(given: SimpleNamespace) -> None:

@@ -1,11 +1,12 @@
-"""One training several times: other seeds, or other folds of its images held out; mean and spread.
+"""Runs one training with several seeds, or several folds, and says the mean and the spread.
 
 python main.py repeat --seeds=3 --model_dir=runs/three --config=configs/digits.py
 python main.py repeat --folds=5 --model_dir=runs/five --config=configs/finetune.py --data_dir=DIR
 
-All other flags are those of the word train and go to each run, in model_dir/seed-0, ... or fold-0,
-... . Started again it reads what is done and goes on. Writes model_dir/summary.json. Exit code 0:
-done; 1: a run failed; 2: wrong use; 130: stopped by a signal.
+A fold is another part of the images that is held out. All other flags are those of the word train
+and go to each run, in model_dir/seed-0, ... or fold-0, ... . Started again it reads what is done
+and goes on. It writes model_dir/summary.json. Exit code 0: done; 1: a run failed; 2: wrong use;
+130: stopped by a signal.
 """
 
 import os
@@ -21,8 +22,8 @@ _EACH = {"seeds": ("config.train.seed",), "folds": ("config.data.folds", "config
 
 
 def take_flags(take: FlagGroups) -> None:
-    take.whole("seeds", None, "so many runs, each with a seed of its own", low=2)
-    take.whole("folds", None, "so many runs, each with another part of the images held out", low=2)
+    take.whole("seeds", None, "number of runs, each with a seed of its own", low=2)
+    take.whole("folds", None, "number of runs, each with another part held out", low=2)
     take.text("model_dir", None, "the folder for all runs")
 
 

@@ -15,8 +15,8 @@ from efficientnet_tf.errors import UsageError
 
 
 def take_flags(take: FlagGroups) -> None:
-    take.text("model_dir", None, "of a run of main.py")
-    take.switch("pictures", True, "read data and checkpoint, and show images")
+    take.text("model_dir", None, "folder of the run")
+    take.switch("pictures", True, "read the data and the checkpoint, and show images")
 
 
 def run(given: SimpleNamespace) -> None:

@@ -3,12 +3,12 @@
 python main.py reproduce table3 table7
 python main.py reproduce all --output_dir=runs/reproduce --results=runs/digits/results.jsonl
 
-Names: table1 table2 table3 table7 table5 figure1 figure3 figure4 figure5 figure8 figure6, or all.
-Tables become Markdown and CSV, figures PNG, SVG and the CSV of their points. table2, figure1 and
-figure5 build networks of keras.applications: half a minute. --results may be given several times;
-docs/scaling.md says what is in such a file. table5 and figure6 take runs of ours on the data sets
-of Table 6 instead: --run=MODEL_DIR, which may be given several times.
-Exit code 0: fine. 1: a file could not be written. 2: wrong use.
+A name is one of table1 table2 table3 table7 table5 figure1 figure3 figure4 figure5 figure8 figure6,
+or all. Tables become Markdown and CSV, figures PNG, SVG and the CSV of their points. table2,
+figure1 and figure5 build networks of keras.applications, which takes half a minute. --results may
+be given several times; docs/scaling.md says what is in such a file. table5 and figure6 take runs of
+ours on the data sets of Table 6 instead: --run=MODEL_DIR, which may be given several times. Exit
+code 0: fine. 1: a file could not be written. 2: wrong use.
 """
 
 from types import SimpleNamespace
@@ -20,9 +20,9 @@ from efficientnet_tf.reproduce.products import BUILDS_KERAS, chosen, reproduce
 
 
 def take_flags(take: FlagGroups) -> None:
-    take.text("output_dir", "runs/reproduce", "where the files are written")
-    take.repeated("results", "JSON lines of runs of ours; may be repeated")
-    take.repeated("run", "model_dir of a transfer run; may be repeated")
+    take.text("output_dir", "runs/reproduce", "folder that the files are written to")
+    take.repeated("results", "file with results of our runs, as JSON lines; may be repeated")
+    take.repeated("run", "folder of a fine-tuning run; may be repeated")
 
 
 def run(given: SimpleNamespace) -> None:

@@ -7,8 +7,9 @@ python main.py scale --published                       B1-B7 against the formula
 python main.py scale --phi=-2 --save_model=small.keras
 python main.py scale --phi=-4 --train --config=configs/digits.py --model_dir=runs/small
 
-Models: every one of `main.py models`, or file.py:NAME, one of your own (docs/scaling.md).
-With --train all other flags are those of the word train.
+A model is one of `main.py models`, or file.py:NAME, one of your own (docs/scaling.md). The compound
+coefficient phi makes it alpha^phi deeper, beta^phi wider and gives it gamma^phi times the pixels a
+side. With --train all other flags are those of the word train.
 """
 
 import sys
@@ -25,17 +26,17 @@ _WAYS = ("phi", "factor", "target_multiply_adds", "target_params", "target_memor
 
 
 def take_flags(take: FlagGroups) -> None:
-    take.text("model", "efficientnet-b0", "baseline: a name or file.py:NAME")
-    take.number("phi", None, "compound coefficient; negative: smaller than the baseline")
+    take.text("model", "efficientnet-b0", "network to scale: a name or file.py:NAME")
+    take.number("phi", None, "compound coefficient; negative: smaller than the network")
     take_coefficients(take)
-    take.number("target_multiply_adds", None, "solve for it, of one image")
-    take.number("target_params", None, "solve for it")
-    take.number("target_memory", None, "solve for it: activation bytes, float32")
-    take.choice("dimension", None, compound.DIMENSIONS, "scale it alone")
-    take.number("factor", None, "of --dimension, in place of a target")
-    take.whole("classes", None, "default: the network's own", low=1)
-    take.switch("published", False, "B1 to B7 against the formula, nothing else")
-    take.text("save_model", None, "write the scaled network, untrained: NAME.keras")
+    take.number("target_multiply_adds", None, "multiply-adds of one image to reach")
+    take.number("target_params", None, "number of parameters to reach")
+    take.number("target_memory", None, "bytes of float32 activations to reach")
+    take.choice("dimension", None, compound.DIMENSIONS, "scale this one alone")
+    take.number("factor", None, "factor on --dimension, in place of a target")
+    take.whole("classes", None, "number of classes; default: the network's own", low=1)
+    take.switch("published", False, "compare B1 to B7 with the formula, and do nothing else")
+    take.text("save_model", None, "file for the scaled network, untrained: NAME.keras")
     take.switch("train", False, "go on with training the scaled network")
 
 

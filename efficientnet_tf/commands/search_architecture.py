@@ -1,13 +1,13 @@
-"""Searches a network as section 4 of the paper does: the MnasNet space, ACC x (FLOPS/T)^w.
+"""Searches a network as section 4 of the paper does, in the MnasNet space by ACC x (FLOPS/T)^w.
 
 python main.py search-architecture --config=configs/search_digits.py --candidates=52 \\
     --population=12 --sample=6 --target_multiply_adds=5e6 --output_dir=runs/search
 
 Each candidate is trained by the configuration on its own; its epochs are the budget. Started again
-with the same flags, or with more candidates, it goes on where it was. Writes results.jsonl,
-best.txt (a flag for main.py), pareto.png and pareto.svg. A proxy ranks what learns fast on its
-task: a winner on digits in five epochs is no winner on ImageNet. Exit code 0: done; 1: failed on
-the way; 2: wrong use; 130: stopped by a signal.
+with the same flags, or with more candidates, it goes on where it was. It writes results.jsonl,
+best.txt (a flag for main.py), pareto.png and pareto.svg. Such a short training, a proxy, ranks what
+learns fast on its task: a winner on digits in five epochs is no winner on ImageNet. Exit code 0:
+done; 1: failed on the way; 2: wrong use; 130: stopped by a signal.
 """
 
 from types import SimpleNamespace
@@ -24,18 +24,22 @@ RESUMABLE = True
 
 
 def take_flags(take: FlagGroups) -> None:
-    take.text("output_dir", "runs/search_architecture", "written to and resumed from")
+    take.text("output_dir", "runs/search_architecture", "folder written to and resumed from")
     take.choice("searcher", "evolution", SEARCHERS, "how networks are proposed")
-    take.whole("candidates", 64, "networks to try", low=1)
-    take.whole("seeds", 1, "trainings of each", low=1)
-    of = "fresh seeds for the best, the median random one, the baseline; 0: no"
+    take.whole("candidates", 64, "number of networks to try", low=1)
+    take.whole("seeds", 1, "number of trainings of each network", low=1)
+    of = "fresh trainings of the best, the median random one, the baseline; 0: none"
     take.whole("confirm_seeds", 3, of, low=0)
-    take.whole("population", 16, "of evolution; as many are drawn at random first", low=2)
-    take.whole("sample", 8, "of evolution: the best of so many is a parent", low=1)
-    take.whole("search_seed", 0, "of what is proposed", low=0)
-    take.number("target_multiply_adds", PAPER_TARGET, "T of the objective, for one image")
-    take.number("exponent", PAPER_EXPONENT, "w of the objective")
-    below = "w of networks below the target; default: the same, see objective.py"
+    take.whole(
+        "population", 16, "evolution: number of networks kept, all drawn at random at first", low=2
+    )
+    take.whole("sample", 8, "evolution: number of networks whose best is the next parent", low=1)
+    take.whole("search_seed", 0, "seed of what is proposed", low=0)
+    take.number(
+        "target_multiply_adds", PAPER_TARGET, "T of the objective: multiply-adds of one image"
+    )
+    take.number("exponent", PAPER_EXPONENT, "w of the objective, an exponent")
+    below = "w of networks below T, see search/objective.py; default: --exponent"
     take.number("exponent_below", None, below)
     take_device(take)
     take_experiment(take)

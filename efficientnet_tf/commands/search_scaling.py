@@ -6,7 +6,7 @@ python main.py search-scaling --config=configs/shapes.py --output_dir=runs/coeff
 
 Every triple of the grid with alpha * beta^2 * gamma^2 near 2 is built and counted; those that
 rounding moves too far from 2^phi are refused, the others trained by the configuration, whose epochs
-are the budget. Started again with the same flags it goes on where it was. Writes results.jsonl,
+are the budget. Started again with the same flags it goes on where it was. It writes results.jsonl,
 scaling.png and scaling.svg. Exit code 0: done; 1: failed on the way; 2: wrong use.
 """
 
@@ -25,14 +25,17 @@ RESUMABLE = True
 
 def take_flags(take: FlagGroups) -> None:
     shared_flags.take_trainings(take, "runs/search_scaling")
-    take.number("phi", 1.0, "the paper's step 1 has 1: twice the multiply-adds")
-    take.numbers("alphas", ",".join(map(str, grid_lib.ALPHAS)), "depth for each step of phi")
-    take.numbers("betas", ",".join(map(str, grid_lib.BETAS)), "width")
-    take.numbers("gammas", ",".join(map(str, grid_lib.GAMMAS)), "resolution")
-    take.number("tolerance", grid_lib.TOLERANCE, "of alpha * beta^2 * gamma^2 = 2")
-    take.number("ratio_tolerance", grid_lib.RATIO_TOLERANCE, "of the true ratio to 2^phi, relative")
-    take.number("max_multiply_adds", None, "of one image (equation 1)")
-    take.number("max_memory", None, "bytes of float32 activations of one image (equation 1)")
+    take.number("phi", 1.0, "compound coefficient; 1, as in the paper, doubles multiply-adds")
+    take.numbers("alphas", ",".join(map(str, grid_lib.ALPHAS)), "alphas to try: factors on depth")
+    take.numbers("betas", ",".join(map(str, grid_lib.BETAS)), "betas to try: factors on width")
+    take.numbers("gammas", ",".join(map(str, grid_lib.GAMMAS)), "gammas to try: on resolution")
+    take.number("tolerance", grid_lib.TOLERANCE, "how far alpha * beta^2 * gamma^2 may be from 2")
+    near = "how far, as a share, the true multiple may be from 2^phi"
+    take.number("ratio_tolerance", grid_lib.RATIO_TOLERANCE, near)
+    take.number(
+        "max_multiply_adds", None, "most multiply-adds of one image (equation 1 of the paper)"
+    )
+    take.number("max_memory", None, "most bytes of float32 activations of one image (equation 1)")
     shared_flags.take_device(take)
     take_experiment(take)
 

@@ -12,9 +12,10 @@ from efficientnet_tf.models.compound import Coefficients
 
 def take_device(take: FlagGroups) -> None:
     """Where to compute: --tpu and what goes with it."""
-    take.text("tpu", None, "local, a TPU's name or grpc://...; default: GPUs if any, else CPU")
-    take.text("tpu_zone", None, "of a TPU given by name; default: this machine's")
-    take.text("tpu_project", None, "of a TPU given by name; default: this machine's")
+    what = "TPU: local, its name or grpc://...; default: no TPU, but the GPUs if any, else the CPU"
+    take.text("tpu", None, what)
+    take.text("tpu_zone", None, "zone of a TPU given by name; default: this machine's")
+    take.text("tpu_project", None, "Google Cloud project of such a TPU; default: this machine's")
 
 
 def device(given: SimpleNamespace) -> Device:
@@ -32,26 +33,28 @@ def refuse_arguments(given: SimpleNamespace) -> None:
 
 def take_source(take: FlagGroups) -> None:
     """A data set: --source, --data_dir and --classes."""
-    take.text("source", "digits", "as config.data.source: folder:PATH, csv:FILE, tfds:NAME, ...")
-    take.text("data_dir", None, "where the source's files are, if it needs that")
-    take.whole("classes", 0, "of the data set, if no manifest says so; 0: 1000", low=0)
+    what = "data set, as in data.source: folder:PATH, csv:FILE, tfds:NAME, ..."
+    take.text("source", "digits", what)
+    take.text("data_dir", None, "folder or gs://... with its files, if it needs one")
+    take.whole("classes", 0, "number of classes, if no manifest says it; 0: 1000", low=0)
 
 
 def take_splits(take: FlagGroups) -> None:
-    take.many("splits", None, "of train,minival,test; default: all there are")
+    splits = "some of train, minival (a part of it held out), test; default: all that are there"
+    take.many("splits", None, splits)
 
 
 def take_class_names(take: FlagGroups) -> None:
-    take.text("class_names", None, "a text file with one name on each line")
+    take.text("class_names", None, "text file with the names of the classes, one on each line")
 
 
 def take_coefficients(take: FlagGroups) -> None:
     """Those of compound scaling."""
     triple = Coefficients()
-    take.number("alpha", triple.alpha, "of compound scaling: depth for each step of phi")
-    take.number("beta", triple.beta, "width for each step of phi")
-    take.number("gamma", triple.gamma, "resolution for each step of phi")
-    take.number("tolerance", triple.tolerance, "of alpha * beta^2 * gamma^2 = 2")
+    take.number("alpha", triple.alpha, "compound scaling: factor on depth for each step of phi")
+    take.number("beta", triple.beta, "factor on width for each step of phi")
+    take.number("gamma", triple.gamma, "factor on resolution for each step of phi")
+    take.number("tolerance", triple.tolerance, "how far alpha * beta^2 * gamma^2 may be from 2")
 
 
 def coefficients(given: SimpleNamespace) -> Coefficients:
@@ -61,21 +64,21 @@ def coefficients(given: SimpleNamespace) -> Coefficients:
 
 def take_trainings(take: FlagGroups, output_dir: str) -> None:
     """What the words have that train networks of several scales."""
-    take.text("output_dir", output_dir, "written to and resumed from")
-    classes = "counted; default: digits 10, data.num_classes, or the network's own"
+    take.text("output_dir", output_dir, "folder that results are written to and resumed from")
+    classes = "number of classes; default: digits 10, data.num_classes, or the network's own"
     take.whole("classes", None, classes, low=1)
-    take.whole("seeds", 3, "trainings of each network", low=1)
+    take.whole("seeds", 3, "number of trainings of each network", low=1)
     take.switch("dry_run", False, "only print which networks there are and what they cost")
 
 
 def take_export(take: FlagGroups) -> None:
     """What an export is to be."""
-    take.text("export_dir", None, "the SavedModel; default: <model_dir>/export")
-    take.text("export_formats", "saved_model", f"some of {','.join(FORMATS)}")
-    take.whole("export_batch", None, "images of a request; default: any number (TFLite: 1)")
-    take.text("export_dtype", "float32", f"of the SavedModel: {', '.join(DTYPES)}")
-    take.switch("export_xla", False, "the SavedModel is compiled by XLA: for accelerators")
-    take.whole("export_images", IMAGES, "how many the export is compared on")
+    take.text("export_dir", None, "folder of the SavedModel; default: <model_dir>/export")
+    take.text("export_formats", "saved_model", f"formats to write: {','.join(FORMATS)}")
+    take.whole("export_batch", None, "images in each request; default: any number (TFLite: 1)")
+    take.text("export_dtype", "float32", f"numbers in the SavedModel: {', '.join(DTYPES)}")
+    take.switch("export_xla", False, "have XLA compile the SavedModel, for accelerators")
+    take.whole("export_images", IMAGES, "number of images that the export is compared on")
 
 
 def export_options(given: SimpleNamespace) -> ExportOptions:
@@ -97,15 +100,15 @@ def take_network(take: FlagGroups, *, model: bool = True, several: bool = False)
         several: --model_dir and --weights are lists.
     """
     if several:
-        take.many("model_dir", [], "runs of main.py, with commas between them")
-        take.many("weights", [], "files of weights, with commas between them")
+        take.many("model_dir", [], "folders of runs, with commas between them")
+        take.many("weights", [], "files of weights (.safetensors), with commas between them")
     else:
-        take.text("model_dir", None, "a run of main.py: its best checkpoint")
-        take.text("weights", None, "a file of weights, or imagenet")
+        take.text("model_dir", None, "folder of a run, whose best checkpoint is taken")
+        take.text("weights", None, "file of weights (.safetensors), or imagenet")
     if model:
-        take.text("model", None, "with --weights: the network, if the file is silent")
-    take.whole("classes", None, "with --weights: of the classifier", low=1)
-    take.whole("resolution", None, "side in pixels; default: the network's own", low=1)
+        take.text("model", None, "with --weights: name of the network, if the file has none")
+    take.whole("classes", None, "with --weights: number of classes", low=1)
+    take.whole("resolution", None, "side of the images in pixels; default: the network's", low=1)
     take_class_names(take)
 
 

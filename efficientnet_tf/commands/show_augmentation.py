@@ -15,10 +15,12 @@ from efficientnet_tf.commands.shared_flags import refuse_arguments
 
 
 def take_flags(take: FlagGroups) -> None:
-    take.text("image", None, "an image file; default: a photo of scikit-learn")
-    take.text("output_dir", ".", "directory of the PNG files")
+    take.text("image", None, "image file; default: a photo of scikit-learn")
+    take.text("output_dir", ".", "folder of the PNG files")
     take.whole("resolution", 224, "side of the images in pixels", low=32)
-    take.choice("bugs", "official", ("official", "fixed"), "of the policy")
+    take.choice(
+        "bugs", "official", ("official", "fixed"), "the official code's errors, kept or repaired"
+    )
 
 
 def run(given: SimpleNamespace) -> None:

@@ -1,4 +1,4 @@
-"""Trains, evaluates and exports EfficientNet: flags -> configuration -> one function.
+"""Trains, evaluates and exports EfficientNet, or another network.
 
 python main.py --model=efficientnet-b4 --tpu=local --data_dir=gs://... --model_dir=gs://...
 python main.py --config=digits
@@ -24,15 +24,16 @@ _MODES = ("train_and_eval", "train", "eval", "export")
 
 def take_flags(take: FlagGroups) -> None:
     take.heading("What to do")
-    take.text("mode", "train_and_eval", f"one of {', '.join(_MODES)}; the last two are words, too")
-    take.switch("list_models", False, "the word models")
+    what = f"what to do: one of {', '.join(_MODES)}; the last two are words, too"
+    take.text("mode", "train_and_eval", what)
+    take.switch("list_models", False, "print the table of networks, as the word models does")
     take_experiment(take)
     take.heading("Where it runs and where it writes")
     shared_flags.take_device(take)
-    take.text("model_dir", None, "checkpoints, logs, results; default: runs/<config>-<model>")
+    take.text("model_dir", None, "folder for all that a run writes; default: runs/<config>-<model>")
     take.heading("Export")
     shared_flags.take_export(take)
-    take.heading("Of the word evaluate, or --mode=eval")
+    take.heading("For the word evaluate, or --mode=eval")
     for name, meaning in OF_EVALUATE:
         take.text(name, None, meaning)
 

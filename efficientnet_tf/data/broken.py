@@ -60,8 +60,8 @@ class BadExamples:
     """The examples of one split that could not be used, in the order in which they were met.
 
     Args:
-      place: the path for an example's index, see `Source.place`.
-      limit: so many are let pass; one more is too many.
+        place: the path for an example's index, see `Source.place`.
+        limit: so many are let pass; one more is too many.
     """
 
     def __init__(self, place: Callable[[int], str], limit: int) -> None:

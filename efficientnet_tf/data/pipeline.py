@@ -67,15 +67,15 @@ def train_dataset(
     never has another length, so a position never needs the history.
 
     Args:
-      start_example: position of the whole run, step * global_batch_size; what comes then equals
-        what an uninterrupted stream gives there. Multiple of the number of pipelines.
-      deterministic: False lets a slow example be overtaken; then order (not the augmentation of
-        an example) depends on timing, and resuming is only exact up to that.
-      augment: called with the uint8 image after the flip and a seed [2] of its own.
-      bad: where examples that cannot be used are noted; None: they end the stream with an error.
+        start_example: position of the whole run, step * global_batch_size; what comes then equals
+            what an uninterrupted stream gives there. Multiple of the number of pipelines.
+        deterministic: False lets a slow example be overtaken; then order (not the augmentation of
+            an example) depends on timing, and resuming is only exact up to that.
+        augment: called with the uint8 image after the flip and a seed [2] of its own.
+        bad: where examples that cannot be used are noted; None: they end the stream with an error.
 
     Raises:
-      UsageError: an argument is out of range or does not divide.
+        UsageError: an argument is out of range or does not divide.
     """
     share = _share(global_batch_size, input_context)
     size = source.size(split, share.pipeline, share.num_pipelines)
@@ -84,8 +84,8 @@ def train_dataset(
     _check_int("start_example", start_example, 0)
     if start_example % share.num_pipelines:
         raise UsageError(
-            f"start_example must be a multiple of the {share.num_pipelines} input pipelines, got "
-            f"{start_example}. Give step * global_batch_size."
+            f"start_example must be a multiple of the {share.num_pipelines} input pipelines, "
+            f"received {start_example}. Give step * global_batch_size."
         )
     first_epoch, offset = divmod(start_example // share.num_pipelines, size)
 
@@ -161,7 +161,7 @@ def eval_dataset(
     each of ceil(images / global_batch_size) steps. B as in `train_dataset`.
 
     Raises:
-      UsageError: an argument is out of range or does not divide.
+        UsageError: an argument is out of range or does not divide.
     """
     share = _share(global_batch_size, input_context)
     source.size(split)
@@ -239,7 +239,7 @@ def _share(global_batch_size: int, context: tf.distribute.InputContext | None) -
     replicas = context.num_replicas_in_sync
     if global_batch_size % replicas:
         raise UsageError(
-            f"global_batch_size must be a multiple of the {replicas} replicas, got "
+            f"global_batch_size must be a multiple of the {replicas} replicas, received "
             f"{global_batch_size}. {global_batch_size // replicas * replicas or replicas} would do."
         )
     return _Share(
@@ -264,6 +264,6 @@ def _options(deterministic: bool) -> tf.data.Options:
 
 def _check_int(name: str, value: int, low: int, high: int | None = None) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise UsageError(f"{name} must be a whole number of at least {low}, got {value!r}.")
+        raise UsageError(f"{name} must be a whole number of at least {low}, received {value!r}.")
     if high is not None and value > high:
-        raise UsageError(f"{name} must be at most {high}, got {value!r}.")
+        raise UsageError(f"{name} must be at most {high}, received {value!r}.")

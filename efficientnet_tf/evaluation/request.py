@@ -1,4 +1,4 @@
-"""What --mode=eval is asked for beyond the run's own splits: its flags, checked before TensorFlow.
+"""What an evaluation is asked for beyond the run's own splits: flags, checked before TensorFlow.
 
 Flags that are not given are None.
 """
@@ -15,22 +15,31 @@ _SMALLEST = 8  # pixels, as config field model.resolution
 
 # (flag, meaning), for --help; a field of EvaluationRequest each.
 FLAGS = (
-    ("split", "some of minival, test, train, joined by commas; default: minival,test"),
-    ("eval_resolution", "image side in pixels in place of the run's; names the files -<N>px"),
+    (
+        "split",
+        "splits, joined by commas: minival (held out of train), test, train; default: minival,test",
+    ),
+    (
+        "eval_resolution",
+        "side of the images in pixels, in place of the run's; its files are named -<N>px",
+    ),
     (
         "eval_source",
-        "another set, as data.source; of folder: and csv: every image, without --split",
+        "another data set, as data.source; without --split every image of folder: and csv:",
     ),
-    ("eval_data_dir", "of --eval_source, as --data_dir"),
-    ("eval_variant", f"{', '.join(VARIANTS)}; docs/evaluation.md"),
-    ("real_labels", "real.json of --eval_variant=real"),
-    ("class_names", "file with the names of the run's classes, one a line, to match others by"),
+    ("eval_data_dir", "folder or gs://... with the files of --eval_source"),
+    ("eval_variant", f"variant of ImageNet (docs/evaluation.md): {', '.join(VARIANTS)}"),
+    ("real_labels", "path of real.json, for --eval_variant=real"),
+    (
+        "class_names",
+        "file with the names of the run's classes, one on each line, to match others by",
+    ),
 )
 
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """The flags of --mode=eval; names are those of `FLAGS`."""
+    """The flags of the word evaluate; names are those of `FLAGS`."""
 
     split: tuple[str, ...] | None = None
     eval_resolution: int | None = None

@@ -1,1 +1,1 @@
-"""Networks: block strings, scaling, Keras layers, the EfficientNet family and its registry."""
+"""Networks: block strings, scaling, Keras layers, and the families of networks."""

@@ -92,7 +92,7 @@ def reproduce(
         result_files: JSON lines of runs of ours.
         run_folders: model_dirs of runs on data sets of Table 6, for Table 5 and Figure 6.
 
-    Everything that the user may have got wrong is found before the first is built.
+    Every mistake that the user can make is found before the first is built.
 
     Raises:
         UsageError: an unknown name, results that cannot be read, a folder that cannot be

@@ -153,7 +153,9 @@ def find_max_batch(
     replicas = targets[0].devices
     if any(target.devices != replicas for target in targets):
         counts = ", ".join(f"{target.name}: {target.devices}" for target in targets)
-        raise UsageError(f"--tpu_type: the slices must have as many devices each, got {counts}.")
+        raise UsageError(
+            f"--tpu_type: the slices must have as many devices each, received {counts}."
+        )
     like = (batch_table.digest(config), level)
     model = config.model.name
     experiment: Experiment | None = None

@@ -411,25 +411,25 @@ def test_wrong_arguments_are_refused() -> None:
     def train(**changes: object) -> None:
         train_dataset(source, FIXED, **{"global_batch_size": 4, "seed": 0, **changes})
 
-    with pytest.raises(UsageError, match=r"global_batch_size must be .* at least 1, got 0"):
+    with pytest.raises(UsageError, match=r"global_batch_size must be .* at least 1, received 0"):
         train(global_batch_size=0)
-    with pytest.raises(UsageError, match=r"global_batch_size must be .* got 4\.0"):
+    with pytest.raises(UsageError, match=r"global_batch_size must be .* received 4\.0"):
         train(global_batch_size=4.0)
-    with pytest.raises(UsageError, match=r"multiple of the 8 replicas, got 12. 8 would do"):
+    with pytest.raises(UsageError, match=r"multiple of the 8 replicas, received 12. 8 would do"):
         train(global_batch_size=12, input_context=context(0, 1, 8))
-    with pytest.raises(UsageError, match=r"multiple of the 8 replicas, got 4. 8 would do"):
+    with pytest.raises(UsageError, match=r"multiple of the 8 replicas, received 4. 8 would do"):
         eval_dataset(source, "test", FIXED, global_batch_size=4, input_context=context(0, 1, 8))
-    with pytest.raises(UsageError, match=r"seed must be a whole number of at least 0, got -1"):
+    with pytest.raises(UsageError, match=r"seed must be a whole number of at least 0, received -1"):
         train(seed=-1)
-    with pytest.raises(UsageError, match=r"seed must be at most 2147483647, got 2147483648"):
+    with pytest.raises(UsageError, match=r"seed must be at most 2147483647, received 2147483648"):
         train(seed=2**31)
-    with pytest.raises(UsageError, match=r"start_example must be .* at least 0, got -4"):
+    with pytest.raises(UsageError, match=r"start_example must be .* at least 0, received -4"):
         train(start_example=-4)
     with pytest.raises(UsageError, match=r"start_example must be a multiple of the 2 input"):
         train(start_example=3, input_context=context(0, 2, 2))
-    with pytest.raises(UsageError, match=r"shuffle_buffer must be .* at least 1, got 0"):
+    with pytest.raises(UsageError, match=r"shuffle_buffer must be .* at least 1, received 0"):
         train(shuffle_buffer=0)
-    with pytest.raises(UsageError, match=r'split must be one of .* got "tets".* "test"'):
+    with pytest.raises(UsageError, match=r'split must be one of .* received "tets".* "test"'):
         eval_dataset(source, "tets", FIXED, global_batch_size=4)
-    with pytest.raises(UsageError, match=r'split must be one of .* got "validation"'):
+    with pytest.raises(UsageError, match=r'split must be one of .* received "validation"'):
         train(split="validation")

@@ -71,9 +71,9 @@ class Augmentation:
     """What is done to training images.
 
     Attributes:
-      spec: the text it was made from.
-      steps: of single images, in order.
-      mixers: of batches; each batch gets one of them.
+        spec: the text it was made from.
+        steps: of single images, in order.
+        mixers: of batches; each batch gets one of them.
     """
 
     spec: str
@@ -104,21 +104,21 @@ def parse_augment(spec: str) -> Augmentation:
     """The augmentation that a text such as "autoaugment" or "cutout(size=16)+mixup" names.
 
     Args:
-      spec: "none", or items joined by "+". Items of images (autoaugment, randaugment, cutout,
-        random_erasing) are applied in the order written; mixup and cutmix at most once each.
+        spec: "none", or items joined by "+". Items of images (autoaugment, randaugment, cutout,
+            random_erasing) are applied in the order written; mixup and cutmix at most once each.
 
     Raises:
-      UsageError: the text is no such sum, or a name, an option or its value is unknown.
+        UsageError: the text is no such sum, or a name, an option or its value is unknown.
     """
     items = [_item(node, spec) for node in _summands(_tree(spec))]
     names = [name for name, _ in items]
     if "none" in names:
         if len(items) > 1 or items[0][1]:
-            raise UsageError(f'augment: "none" stands alone and has no options, got {spec!r}.')
+            raise UsageError(f'augment: "none" stands alone and has no options, received {spec!r}.')
         return Augmentation(spec)
     for name in MIXERS:
         if names.count(name) > 1:
-            raise UsageError(f"augment must name {name} at most once, got {spec!r}.")
+            raise UsageError(f"augment must name {name} at most once, received {spec!r}.")
     return Augmentation(
         spec,
         steps=tuple(_make(IMAGE_STEPS[n], n, o) for n, o in items if n in IMAGE_STEPS),
@@ -129,7 +129,7 @@ def parse_augment(spec: str) -> Augmentation:
 def _malformed(spec: object) -> UsageError:
     return UsageError(
         "augment must be names joined by +, options in brackets, such as "
-        f"randaugment(num_layers=2, magnitude=10)+mixup, or none; got {spec!r}."
+        f"randaugment(num_layers=2, magnitude=10)+mixup, or none; received {spec!r}."
     )
 
 
@@ -159,7 +159,7 @@ def _item(node: ast.expr, spec: str) -> tuple[str, dict[str, Any]]:
         raise _malformed(spec)
     if name.id not in NAMES:
         raise UsageError(
-            f"augment must name {', '.join(NAMES)}, got {name.id!r}." + nearest(name.id, NAMES)
+            f"augment must name {', '.join(NAMES)}, received {name.id!r}." + nearest(name.id, NAMES)
         )
     options: dict[str, Any] = {}
     for keyword in call.keywords if call else ():
@@ -183,7 +183,7 @@ def _make(kind: type[Any], name: str, options: dict[str, Any]) -> Any:
     for option in options:
         if option not in known:
             raise UsageError(
-                f"augment: {name} has the options {', '.join(known)}, got {option!r}."
+                f"augment: {name} has the options {', '.join(known)}, received {option!r}."
                 + nearest(option, known)
             )
     return kind(**options)

@@ -53,16 +53,16 @@ def autoaugment(
     """Applies one sub-policy, all equally likely, each of its operations with its probability.
 
     Args:
-      image: uint8 [H, W, 3].
-      seed: an integer, or two [2]; the result depends on nothing else.
-      policy: sub-policies of one length, of operations among `OPERATIONS`.
-      bugs: "official" or "fixed", see Differences.
+        image: uint8 [H, W, 3].
+        seed: an integer, or two [2]; the result depends on nothing else.
+        policy: sub-policies of one length, of operations among `OPERATIONS`.
+        bugs: "official" or "fixed", see Differences.
 
     Returns:
-      uint8 [H, W, 3].
+        uint8 [H, W, 3].
 
     Raises:
-      UsageError: an argument is not as said.
+        UsageError: an argument is not as said.
     """
     check_policy(policy)
     layers = len(policy[0])
@@ -83,17 +83,17 @@ def randaugment(
     """Applies `num_layers` operations in turn, each any of the 16 `OPERATIONS`.
 
     Args:
-      image: uint8 [H, W, 3].
-      seed: an integer, or two [2]; the result depends on nothing else.
-      num_layers: the paper's N, at least 1.
-      magnitude: the paper's M, the level of all operations, from 0 on; 17 and 28 are official.
-      bugs: "official" or "fixed", see Differences.
+        image: uint8 [H, W, 3].
+        seed: an integer, or two [2]; the result depends on nothing else.
+        num_layers: the paper's N, at least 1.
+        magnitude: the paper's M, the level of all operations, from 0 on; 17 and 28 are official.
+        bugs: "official" or "fixed", see Differences.
 
     Returns:
-      uint8 [H, W, 3].
+        uint8 [H, W, 3].
 
     Raises:
-      UsageError: an argument is not as said.
+        UsageError: an argument is not as said.
     """
     check_randaugment(num_layers, magnitude)
     uniform = _uniform(num_layers, seed)

@@ -33,10 +33,10 @@ class Cutout:
     """Paints a grey square around a random pixel, cut off at the borders.
 
     Attributes:
-      size: side in pixels, an even number; 16 is the paper's for 32x32 images of ten classes.
+        size: side in pixels, an even number; 16 is the paper's for 32x32 images of ten classes.
 
     Raises:
-      UsageError: not an even whole number above 0.
+        UsageError: not an even whole number above 0.
     """
 
     size: int = 16
@@ -45,7 +45,7 @@ class Cutout:
         whole = isinstance(self.size, int) and not isinstance(self.size, bool)
         if not whole or self.size < 2 or self.size % 2:
             raise UsageError(
-                "size of cutout must be an even whole number of pixels, at least 2, got "
+                "size of cutout must be an even whole number of pixels, at least 2, received "
                 f"{self.size!r}."
             )
 
@@ -62,16 +62,16 @@ class RandomErasing:
     """Paints over a box of random size, shape and place, which lies wholly inside the image.
 
     Attributes:
-      probability: of an image to be painted on.
-      area: lowest and highest share of the image's area.
-      aspect: lowest and highest height / width.
-      fill: "noise" (each value of each pixel uniform in 0..255), "grey" (128) or "mean" (the mean
-        colour of ImageNet).
+        probability: of an image to be painted on.
+        area: lowest and highest share of the image's area.
+        aspect: lowest and highest height / width.
+        fill: "noise" (each value of each pixel uniform in 0..255), "grey" (128) or "mean" (the mean
+            colour of ImageNet).
 
     Defaults are the paper's.
 
     Raises:
-      UsageError: a value is out of range.
+        UsageError: a value is out of range.
     """
 
     probability: float = 0.5
@@ -82,13 +82,13 @@ class RandomErasing:
     def __post_init__(self) -> None:
         if not _is_number(self.probability) or not 0 <= self.probability <= 1:
             raise UsageError(
-                f"probability of random_erasing must be from 0 to 1, got {self.probability!r}."
+                f"probability of random_erasing must be from 0 to 1, received {self.probability!r}."
             )
         _check_range("area", self.area, 1.0)
         _check_range("aspect", self.aspect, math.inf)
         if self.fill not in FILLS:
             raise UsageError(
-                f"fill of random_erasing must be one of {', '.join(FILLS)}, got {self.fill!r}."
+                f"fill of random_erasing must be one of {', '.join(FILLS)}, received {self.fill!r}."
                 + nearest(str(self.fill), FILLS)
             )
 
@@ -137,6 +137,6 @@ def _check_range(name: str, ends: Any, high: float) -> None:
     if not pair or not 0 < ends[0] <= ends[1] <= high or not math.isfinite(ends[1]):
         limit = " and at most 1" if high == 1 else ""
         raise UsageError(
-            f"{name} of random_erasing must be two numbers (lowest, highest) above 0{limit}, got "
-            f"{ends!r}."
+            f"{name} of random_erasing must be two numbers (lowest, highest) above 0{limit}, "
+            f"received {ends!r}."
         )

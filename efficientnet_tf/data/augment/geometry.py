@@ -73,7 +73,7 @@ def pixel_numbers(matrix: Matrix, height: Scalar, width: Scalar) -> tf.Tensor:
     """The number of the pixel, nearest, that each place of a projected image reads.
 
     Returns:
-      int32 [H, W]; 0 is outside, the pixel in row y and column x has number y * W + x + 1.
+        int32 [H, W]; 0 is outside, the pixel in row y and column x has number y * W + x + 1.
     """
     numbered = tf.reshape(tf.range(1, height * width + 1), [1, height, width, 1])
     entries = tf.stack([tf.cast(entry, tf.float32) for entry in [*matrix, 0.0, 0.0]])

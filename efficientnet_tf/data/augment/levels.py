@@ -125,18 +125,18 @@ def check_policy(policy: Policy) -> None:
     lengths = {len(sub_policy) for sub_policy in policy}
     if len(lengths) != 1 or 0 in lengths:
         raise UsageError(
-            "policy must have sub-policies, all of one length of at least 1, got lengths "
+            "policy must have sub-policies, all of one length of at least 1, received lengths "
             f"{sorted(lengths)}. Fill up with operations of probability 0."
         )
     for operation, probability, level in (step for sub_policy in policy for step in sub_policy):
         if operation not in OPERATIONS:
             raise UsageError(
-                f"policy must name operations among {', '.join(OPERATIONS)}, got {operation!r}."
-                + nearest(str(operation), OPERATIONS)
+                f"policy must name operations among {', '.join(OPERATIONS)}, received "
+                f"{operation!r}." + nearest(str(operation), OPERATIONS)
             )
         if not 0 <= probability <= 1 or not 0 <= level < math.inf:
             raise UsageError(
-                "policy must have probabilities from 0 to 1 and levels from 0 on, got "
+                "policy must have probabilities from 0 to 1 and levels from 0 on, received "
                 f"{probability} and {level} for {operation}."
             )
 
@@ -144,7 +144,11 @@ def check_policy(policy: Policy) -> None:
 def check_randaugment(num_layers: int, magnitude: float) -> None:
     """Raises UsageError unless both are numbers in range."""
     if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
-        raise UsageError(f"num_layers must be a whole number of at least 1, got {num_layers!r}.")
+        raise UsageError(
+            f"num_layers must be a whole number of at least 1, received {num_layers!r}."
+        )
     is_number = isinstance(magnitude, (int, float)) and not isinstance(magnitude, bool)
     if not is_number or not 0 <= magnitude < math.inf:
-        raise UsageError(f"magnitude must be from 0 on; 10 is the scale's top, got {magnitude!r}.")
+        raise UsageError(
+            f"magnitude must be from 0 on; 10 is the scale's top, received {magnitude!r}."
+        )

@@ -28,10 +28,10 @@ class Mixup:
     """Blends each example with its partner.
 
     Attributes:
-      alpha: of Beta(alpha, alpha); small values keep images nearly pure, 1 is uniform.
+        alpha: of Beta(alpha, alpha); small values keep images nearly pure, 1 is uniform.
 
     Raises:
-      UsageError: alpha is not positive and finite.
+        UsageError: alpha is not positive and finite.
     """
 
     alpha: float = 0.2
@@ -50,10 +50,11 @@ class CutMix:
     """Replaces a random box of each example by what its partner shows there.
 
     Attributes:
-      alpha: of Beta(alpha, alpha), the share of an example that stays; 1, the paper's, is uniform.
+        alpha: of Beta(alpha, alpha), the share of an example that stays; 1, the paper's, is
+            uniform.
 
     Raises:
-      UsageError: alpha is not positive and finite.
+        UsageError: alpha is not positive and finite.
     """
 
     alpha: float = 1.0
@@ -182,7 +183,7 @@ def mix_batches(
         UsageError: `mixers` is empty.
     """
     if not mixers:
-        raise UsageError("mixers must name at least one of Mixup and CutMix, got none.")
+        raise UsageError("mixers must name at least one of Mixup and CutMix, received none.")
 
     def mix(number: tf.Tensor, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         key = tf.stack([tf.constant(seed * 2**20 + pipeline, tf.int64), number])

@@ -46,8 +46,8 @@ def as_image(image: Any) -> tf.Tensor:
     image = tf.convert_to_tensor(image)
     if image.dtype != tf.uint8 or not image.shape.is_compatible_with([None, None, 3]):
         raise UsageError(
-            f"image must be uint8 [H, W, 3], got {image.dtype.name} {image.shape}. Crop and resize "
-            "first, then convert with efficientnet_tf.data.images.preprocessing.to_uint8."
+            f"image must be uint8 [H, W, 3], received {image.dtype.name} {image.shape}. Crop and "
+            "resize first, then convert with efficientnet_tf.data.images.preprocessing.to_uint8."
         )
     return image
 
@@ -62,7 +62,7 @@ def as_seed(seed: Any) -> tf.Tensor:
         seed = np.asarray(seed)  # of a Python number TensorFlow would make int32
     dtype, shape = tf.as_dtype(seed.dtype), tf.TensorShape(seed.shape)
     if not dtype.is_integer or not (shape.rank == 0 or shape.is_compatible_with([2])):
-        raise UsageError(f"seed must be an integer or two of them, got {dtype.name} {shape}.")
+        raise UsageError(f"seed must be an integer or two of them, received {dtype.name} {shape}.")
     seed = tf.cast(seed, tf.int64)
     return tf.stack([tf.zeros_like(seed), seed]) if shape.rank == 0 else seed
 
@@ -71,7 +71,7 @@ def check_bugs(bugs: str) -> None:
     """Raises UsageError unless `bugs` is "official" or "fixed"."""
     if bugs not in BUGS:
         raise UsageError(
-            f'bugs must be "official" or "fixed", got {bugs!r}.' + nearest(str(bugs), BUGS)
+            f'bugs must be "official" or "fixed", received {bugs!r}.' + nearest(str(bugs), BUGS)
         )
 
 

@@ -73,13 +73,13 @@ class Plan:
     """Steps for one image, of which some are drawn and applied.
 
     Args:
-      steps: operations with probability and level.
-      levels: from level to argument.
-      bugs: "official" or "fixed", see ops.py; a fixed translation is a share of the side.
-      image: uint8 [H, W, 3].
+        steps: operations with probability and level.
+        levels: from level to argument.
+        bugs: "official" or "fixed", see ops.py; a fixed translation is a share of the side.
+        image: uint8 [H, W, 3].
 
     Raises:
-      UsageError: `bugs` or `image` is not as said.
+        UsageError: `bugs` or `image` is not as said.
     """
 
     def __init__(self, steps: Sequence[Step], levels: Levels, bugs: str, image: Any) -> None:
@@ -97,8 +97,8 @@ class Plan:
         """The image after step number rows[i] in layer i.
 
         Args:
-          rows: int32 [layers].
-          uniform: [layers, 4] in [0, 1): decides whether applied, the sign, the centre y, x.
+            rows: int32 [layers].
+            uniform: [layers, 4] in [0, 1): decides whether applied, the sign, the centre y, x.
         """
         rows = 2 * rows + tf.cast(uniform[:, 1] < 0.5, tf.int32)
         values = tf.gather(tf.constant(self._table, tf.float32), rows)

@@ -156,9 +156,9 @@ def decode(
     one of this upright image; without, as it is stored.
 
     Raises:
-      UsageError: `image` is neither.
-      tf.errors.InvalidArgumentError: the bytes are not an image, are damaged, or are of a kind
-        that is not read (a BMP of under 8 or of 16 bits, or a compressed one).
+        UsageError: `image` is neither.
+        tf.errors.InvalidArgumentError: the bytes are not an image, are damaged, or are of a kind
+            that is not read (a BMP of under 8 or of 16 bits, or a compressed one).
     """
     image = tf.convert_to_tensor(image)
     if image.dtype == tf.string and image.shape.rank in (0, None):
@@ -172,6 +172,6 @@ def decode(
     if image.dtype == tf.uint8 and image.shape.is_compatible_with([None, None, 3]):
         return _slice(image, choose_box)
     raise UsageError(
-        "image must be a scalar string (an encoded image) or uint8 [height, width, 3], got "
+        "image must be a scalar string (an encoded image) or uint8 [height, width, 3], received "
         f"{image.dtype.name} of shape {image.shape}. Cast or decode it first."
     )

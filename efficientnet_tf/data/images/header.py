@@ -33,11 +33,11 @@ class ImageHeader:
     """What the first bytes tell.
 
     Attributes:
-      format: "JPEG", "PNG", "GIF", "BMP" or "WEBP".
-      height: pixels as stored, before an EXIF rotation; 0 if the header is cut off or damaged.
-      width: likewise.
-      colours: "grey", "grey+alpha", "RGB", "RGB+alpha", "CMYK" or "palette", with " 16-bit"
-        behind it for such a PNG; "" if not known.
+        format: "JPEG", "PNG", "GIF", "BMP" or "WEBP".
+        height: pixels as stored, before an EXIF rotation; 0 if the header is cut off or damaged.
+        width: likewise.
+        colours: "grey", "grey+alpha", "RGB", "RGB+alpha", "CMYK" or "palette", with " 16-bit"
+            behind it for such a PNG; "" if not known.
     """
 
     format: str
@@ -50,7 +50,7 @@ def read_header(encoded: bytes | IO[bytes]) -> ImageHeader | None:
     """The header of an encoded image, None if the bytes are of no format known here.
 
     Args:
-      encoded: the image, or a file of which only the header is read.
+        encoded: the image, or a file of which only the header is read.
     """
     file = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
     begin = file.read(12)

@@ -81,24 +81,24 @@ class Preprocessing:
     """How an image is cropped and resized; checked once, when made.
 
     Attributes:
-      image_size: side of the output in pixels.
-      train_crop: "inception" (random crop), "pad" (the whole image is resized, padded with black by
-        an eighth of the size and cropped at random: the usual shift of small images), or "none"
-        (the whole image is resized).
-      flip: mirror left-right half of the training images.
-      eval_crop: "padding" (centre square of size / (size + 32) of the shorter side, the rule of
-        2019 that the published accuracies were made with), "fraction" (`crop_fraction` of it, the
-        official rule since 2021), or "none" (the whole image is resized).
-      crop_fraction: for `eval_crop="fraction"`, above 0 and at most 1.
-      interpolation: "bicubic_tf1" (the official kernel, may overshoot 0..255), "bicubic"
-        (TensorFlow 2's) or "bilinear" (TensorFlow 1's).
-      image_dtype: "float32" keeps fractions and overshoot; "uint8" clips and truncates, a quarter
-        of the bytes.
-      exif_rotation: JPEGs that a camera has marked as lying on their side are turned upright
-        before anything else, see `exif`.
+        image_size: side of the output in pixels.
+        train_crop: "inception" (random crop), "pad" (the whole image is resized, padded with black
+            by an eighth of the size and cropped at random: the usual shift of small images), or
+            "none" (the whole image is resized).
+        flip: mirror left-right half of the training images.
+        eval_crop: "padding" (centre square of size / (size + 32) of the shorter side, the rule of
+            2019 that the published accuracies were made with), "fraction" (`crop_fraction` of it,
+            the official rule since 2021), or "none" (the whole image is resized).
+        crop_fraction: for `eval_crop="fraction"`, above 0 and at most 1.
+        interpolation: "bicubic_tf1" (the official kernel, may overshoot 0..255), "bicubic"
+            (TensorFlow 2's) or "bilinear" (TensorFlow 1's).
+        image_dtype: "float32" keeps fractions and overshoot; "uint8" clips and truncates, a quarter
+            of the bytes.
+        exif_rotation: JPEGs that a camera has marked as lying on their side are turned upright
+            before anything else, see `exif`.
 
     Raises:
-      UsageError: a field has a value outside these.
+        UsageError: a field has a value outside these.
     """
 
     image_size: int
@@ -122,10 +122,12 @@ class Preprocessing:
     def __post_init__(self) -> None:
         size = self.image_size
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise UsageError(f"image_size must be a whole number of pixels above 0, got {size!r}.")
+            raise UsageError(
+                f"image_size must be a whole number of pixels above 0, received {size!r}."
+            )
         if not 0 < self.crop_fraction <= 1:
             raise UsageError(
-                f"crop_fraction must be above 0 and at most 1, got {self.crop_fraction!r}; "
+                f"crop_fraction must be above 0 and at most 1, received {self.crop_fraction!r}; "
                 "the official value is 0.875."
             )
         _check_choice("train_crop", self.train_crop, TRAIN_CROPS)
@@ -250,7 +252,7 @@ def preprocess_for_train(
     seed = tf.convert_to_tensor(seed)
     if not seed.dtype.is_integer or seed.shape not in ([], [2]):
         raise UsageError(
-            "seed must be a whole number or two of them, got "
+            "seed must be a whole number or two of them, received "
             f"{seed.dtype.name} of shape {seed.shape}."
         )
     if seed.shape.rank == 0:
@@ -262,5 +264,5 @@ def _check_choice(field: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         known = ", ".join(f'"{choice}"' for choice in choices)
         raise UsageError(
-            f"{field} must be one of {known}, got {value!r}." + nearest(str(value), choices)
+            f"{field} must be one of {known}, received {value!r}." + nearest(str(value), choices)
         )

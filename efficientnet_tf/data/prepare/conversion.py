@@ -54,22 +54,22 @@ def prepare(
     """Writes train-*, minival-* and validation-* files and manifest.json, or goes on with them.
 
     Args:
-      output_dir: a folder or gs://bucket/folder, made if need be. A killed run of the same
-        arguments in it is finished; files of anything else are refused.
-      options: order and form of the images.
-      splits: those to write; None means all that have examples.
-      shards: files of a split; by default one per 1,250 examples, but 16 to 1,024.
-      threads: files written at once.
-      say: is told what a person should know, a line at a time.
+        output_dir: a folder or gs://bucket/folder, made if need be. A killed run of the same
+            arguments in it is finished; files of anything else are refused.
+        options: order and form of the images.
+        splits: those to write; None means all that have examples.
+        shards: files of a split; by default one per 1,250 examples, but 16 to 1,024.
+        threads: files written at once.
+        say: is told what a person should know, a line at a time.
 
     Raises:
-      UsageError: an argument is wrong, or `output_dir` holds something else.
-      RunError: an example cannot be used, the source has more or fewer examples than it says, or
-        a file cannot be written. Finished files are kept.
+        UsageError: an argument is wrong, or `output_dir` holds something else.
+        RunError: an example cannot be used, the source has more or fewer examples than it says, or
+            a file cannot be written. Finished files are kept.
     """
     options = options or StreamOptions()
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise UsageError(f"threads must be a whole number of at least 1, got {threads!r}.")
+        raise UsageError(f"threads must be a whole number of at least 1, received {threads!r}.")
     plan = _plan(source, splits, shards or {})
     identity = _identity(source, options, plan)
     finished = journal.begin(output_dir, identity)
@@ -124,7 +124,7 @@ def _plan(
         if split not in existing:
             raise UsageError(
                 f"splits and shards may name {', '.join(existing)}, of which source "
-                f'"{source.name}" has examples, got "{split}".' + nearest(split, existing)
+                f'"{source.name}" has examples, received "{split}".' + nearest(split, existing)
             )
     plan = {}
     for split in existing if splits is None else sorted(set(splits), key=existing.index):
@@ -133,7 +133,7 @@ def _plan(
         if isinstance(total, bool) or not isinstance(total, int) or not 1 <= total <= examples:
             raise UsageError(
                 f'shards of split "{split}" must be a whole number from 1 to its {examples} '
-                f"examples, got {total!r}."
+                f"examples, received {total!r}."
             )
         bounds = [number * examples // total for number in range(total + 1)]
         plan[split] = [

@@ -22,13 +22,13 @@ class StreamOptions:
     """What decides the stream beside the source; checked once, when made.
 
     Attributes:
-      seed: of the shuffle.
-      shuffle_buffer: examples held for it, by a source that cannot permute the whole split.
-      jpeg: re-encode what is not JPEG, with quality 95, for readers that know nothing else.
-      on_error: "skip" leaves an example out that cannot be read, with a warning; "stop" stops.
+        seed: of the shuffle.
+        shuffle_buffer: examples held for it, by a source that cannot permute the whole split.
+        jpeg: re-encode what is not JPEG, with quality 95, for readers that know nothing else.
+        on_error: "skip" leaves an example out that cannot be read, with a warning; "stop" stops.
 
     Raises:
-      UsageError: a field has a value outside these.
+        UsageError: a field has a value outside these.
     """
 
     seed: int = 0
@@ -42,10 +42,12 @@ class StreamOptions:
             ("shuffle_buffer", self.shuffle_buffer, 1),
         ):
             if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise UsageError(f"{name} must be a whole number of at least {low}, got {value!r}.")
+                raise UsageError(
+                    f"{name} must be a whole number of at least {low}, received {value!r}."
+                )
         if self.on_error not in ON_ERROR:
             raise UsageError(
-                f'on_error must be "stop" or "skip", got "{self.on_error}".'
+                f'on_error must be "stop" or "skip", received "{self.on_error}".'
                 + nearest(self.on_error, ON_ERROR)
             )
 
@@ -69,7 +71,7 @@ def encoded_examples(
     what shows in the first bytes is found here.
 
     Raises:
-      RunError: an example cannot be used, and is not to be skipped; or a label is out of range.
+        RunError: an example cannot be used, and is not to be skipped; or a label is out of range.
     """
     skip = options.on_error == "skip"
     position = start

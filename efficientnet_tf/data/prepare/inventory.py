@@ -30,20 +30,22 @@ def write_manifest(
     files. Of each record only the header is read, but `checksums` needs every byte.
 
     Args:
-      num_classes: labels are 0..num_classes-1.
-      label_offset: the stored number of class 0.
-      class_names: one per label, if known.
-      name: of the data set; by default the folder's.
+        num_classes: labels are 0..num_classes-1.
+        label_offset: the stored number of class 0.
+        class_names: one per label, if known.
+        name: of the data set; by default the folder's.
 
     Raises:
-      UsageError: files are missing, or an argument does not fit.
-      RunError: a file is cut off.
+        UsageError: files are missing, or an argument does not fit.
+        RunError: a file is cut off.
     """
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-        raise UsageError(f"num_classes must be a whole number of at least 1, got {num_classes!r}.")
+        raise UsageError(
+            f"num_classes must be a whole number of at least 1, received {num_classes!r}."
+        )
     if class_names is not None and len(class_names) != num_classes:
         raise UsageError(
-            f"class_names must be one per class ({num_classes}), got {len(class_names)}."
+            f"class_names must be one per class ({num_classes}), received {len(class_names)}."
         )
     names = _complete_sets(data_dir)
 
@@ -76,7 +78,7 @@ def read_class_names(path: str) -> list[str]:
     """The names in a text file, one per line, in the order of the labels.
 
     Raises:
-      UsageError: the file cannot be read.
+        UsageError: the file cannot be read.
     """
     try:
         with tf.io.gfile.GFile(path) as file:

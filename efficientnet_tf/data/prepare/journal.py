@@ -28,8 +28,8 @@ def begin(output_dir: str, identity: Mapping[str, Any]) -> dict[str, FileEntry]:
     """Makes the folder and the journal; the files that are finished already, by name.
 
     Raises:
-      UsageError: the folder cannot be written, or holds something else.
-      RunError: its manifest or journal is damaged.
+        UsageError: the folder cannot be written, or holds something else.
+        RunError: its manifest or journal is damaged.
     """
     try:
         tf.io.gfile.makedirs(output_dir)
@@ -63,7 +63,7 @@ def add(output_dir: str, entry: FileEntry) -> None:
     """Notes a finished file.
 
     Raises:
-      RunError: the journal cannot be written.
+        RunError: the journal cannot be written.
     """
     path = os.path.join(output_dir, JOURNAL)
     try:

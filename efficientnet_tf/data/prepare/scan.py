@@ -30,16 +30,16 @@ class ScanReport:
     """What was found in one split.
 
     Attributes:
-      examples: so many were read, usable or not.
-      whole: whether that was to be the whole split.
-      per_class: int64 [num_classes], usable images.
-      formats: usable images of each format; "array" is an image that is not encoded.
-      colours: likewise of each kind of `ImageHeader.colours`.
-      sides: the shortest and the longest side of any image, pixels; (0, 0) without images.
-      small: images with a side below `SMALL_SIDE`.
-      bad: (index, reason) of the examples that cannot be used.
-      repeated: (index of the first, index, same label) of images with equal bytes.
-      first: the first image with these bytes, by their hash: (index, label).
+        examples: so many were read, usable or not.
+        whole: whether that was to be the whole split.
+        per_class: int64 [num_classes], usable images.
+        formats: usable images of each format; "array" is an image that is not encoded.
+        colours: likewise of each kind of `ImageHeader.colours`.
+        sides: the shortest and the longest side of any image, pixels; (0, 0) without images.
+        small: images with a side below `SMALL_SIDE`.
+        bad: (index, reason) of the examples that cannot be used.
+        repeated: (index of the first, index, same label) of images with equal bytes.
+        first: the first image with these bytes, by their hash: (index, label).
     """
 
     source: Source
@@ -75,11 +75,11 @@ def scan(source: Source, split: str, limit: int | None = None) -> ScanReport:
     """Reads `split` in stored order, in parallel and with a progress bar.
 
     Args:
-      limit: read no more than so many examples.
+        limit: read no more than so many examples.
 
     Raises:
-      UsageError: no such split, or it has no examples.
-      RunError: reading failed for a reason that is not in an example.
+        UsageError: no such split, or it has no examples.
+        RunError: reading failed for a reason that is not in an example.
     """
     expected = source.size(split)
     total = expected if limit is None else min(limit, expected)

@@ -54,8 +54,8 @@ def write_shard(output_dir: str, name: str, records: Iterable[bytes]) -> FileEnt
     """Writes one file; without its whole contents there is no file of this name.
 
     Raises:
-      RunError: it cannot be written, for example because the disk is full.
-      And what `records` raises. Nothing stays behind in either case.
+        RunError: it cannot be written, for example because the disk is full.
+        And what `records` raises. Nothing stays behind in either case.
     """
     final, partial = os.path.join(output_dir, name), os.path.join(output_dir, PARTIAL + name)
     examples = size = 0
@@ -100,9 +100,9 @@ class ShardWriters:
     thread is raised by the next call.
 
     Args:
-      output_dir: a folder or gs://bucket/folder.
-      threads: files that are written at once.
-      finished: called with each finished file, never by two threads at once.
+        output_dir: a folder or gs://bucket/folder.
+        threads: files that are written at once.
+        finished: called with each finished file, never by two threads at once.
     """
 
     def __init__(

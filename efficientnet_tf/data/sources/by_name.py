@@ -22,7 +22,7 @@ class SyntheticSource(Source):
     """Noise made as it is read, see `synthetic_source`.
 
     Attributes:
-      image_size: side of the images in pixels.
+        image_size: side of the images in pixels.
     """
 
     seekable: ClassVar[bool] = True
@@ -65,7 +65,7 @@ def synthetic_source(
         "num_examples": num_examples,
     }.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UsageError(f"{name} must be a whole number above 0, got {value!r}.")
+            raise UsageError(f"{name} must be a whole number above 0, received {value!r}.")
     return SyntheticSource(
         name="synthetic",
         num_classes=num_classes,
@@ -102,26 +102,26 @@ def load_source(
     | synthetic | noise, for benchmarks | made as it is read |
 
     Args:
-      num_classes: for TFRecords without a manifest and for synthetic; 0: 1000.
-      minival_shards: train files held out, imagenet only.
-      minival, test: images held out of train where the source has no such split; 0: a tenth (at
-        most 25,000 for minival). TFRecords and tfds hold a `minival` above 0 out of train even if
-        they have one.
-      split_seed: which images these are.
-      verify_checksums: compare the contents of TFRecords with their manifest.
-      image_size: of synthetic images.
-      whole: of folder and csv: every image is in test, for evaluation alone.
+        num_classes: for TFRecords without a manifest and for synthetic; 0: 1000.
+        minival_shards: train files held out, imagenet only.
+        minival, test: images held out of train where the source has no such split; 0: a tenth (at
+            most 25,000 for minival). TFRecords and tfds hold a `minival` above 0 out of train even
+            if they have one.
+        split_seed: which images these are.
+        verify_checksums: compare the contents of TFRecords with their manifest.
+        image_size: of synthetic images.
+        whole: of folder and csv: every image is in test, for evaluation alone.
 
     Raises:
-      UsageError: unknown name, no place given, or a `data_dir` for a source that reads none.
-      And those of the source itself.
+        UsageError: unknown name, no place given, or a `data_dir` for a source that reads none.
+        And those of the source itself.
     """
     kind, _, place = spec.partition(":")
     if kind not in SOURCES or (place and kind not in ("folder", "csv", "tfds")):
         known = ", ".join(f'"{name}"' for name in SOURCES)
         raise UsageError(
-            f'data.source must be one of {known}, got "{spec}" (only folder:PATH, csv:PATH and '
-            "tfds:NAME have a second part)." + nearest(kind, SOURCES)
+            f'data.source must be one of {known}, received "{spec}" (only folder:PATH, csv:PATH '
+            "and tfds:NAME have a second part)." + nearest(kind, SOURCES)
         )
     held_out = {"minival": minival, "split_seed": split_seed}
     if kind in ("imagenet", "tfrecord"):
@@ -138,13 +138,13 @@ def load_source(
         if bool(place) == bool(data_dir):
             raise UsageError(
                 f'the source "{kind}" needs one place, as data.source={kind}:PATH or as data_dir, '
-                f'got "{spec}" and data_dir {data_dir!r}.'
+                f'received "{spec}" and data_dir {data_dir!r}.'
             )
         load = folder_source if kind == "folder" else csv_source
         return load(place or str(data_dir), test=test, whole=whole, **held_out)
     if data_dir is not None:
         raise UsageError(
-            f'data_dir is not read by the data set "{spec}", got "{data_dir}". Drop it.'
+            f'data_dir is not read by the data set "{spec}", received "{data_dir}". Drop it.'
         )
     return (
         digits_source() if spec == "digits" else synthetic_source(num_classes or 1000, image_size)
@@ -155,10 +155,10 @@ def configured_source(data: DataConfig, image_size: int) -> Source:
     """The source of a configuration, with the splits that it makes of it.
 
     Args:
-      image_size: side in pixels, for sources that make their images.
+        image_size: side in pixels, for sources that make their images.
 
     Raises:
-      UsageError: it cannot be read, or is not of the sizes and classes that were expected.
+        UsageError: it cannot be read, or is not of the sizes and classes that were expected.
     """
     source = load_source(
         data.source,
@@ -188,11 +188,11 @@ def check_expected(source: Source, num_classes: int, sizes: Sequence[int] | None
     """Refuses a source that is not the data set that the configuration says.
 
     Args:
-      num_classes: 0 for any.
-      sizes: images of train with minival, and of test; None or empty for any.
+        num_classes: 0 for any.
+        sizes: images of train with minival, and of test; None or empty for any.
 
     Raises:
-      UsageError: what was expected, what was found.
+        UsageError: what was expected, what was found.
     """
     if num_classes and source.num_classes != num_classes:
         raise UsageError(

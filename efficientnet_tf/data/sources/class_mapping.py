@@ -15,8 +15,8 @@ class RelabelledSource(Source):
     """A source whose labels are other numbers, see `relabelled`.
 
     Attributes:
-      inner: the source as it is.
-      table: int64 [inner.num_classes], the number of each of its classes here.
+        inner: the source as it is.
+        table: int64 [inner.num_classes], the number of each of its classes here.
     """
 
     inner: Source
@@ -39,8 +39,8 @@ def relabelled(
     """The source with label `table[k]` in place of k.
 
     Args:
-      table: int64 [source.num_classes], each below `num_classes`.
-      num_classes, class_names: of the network.
+        table: int64 [source.num_classes], each below `num_classes`.
+        num_classes, class_names: of the network.
     """
     if num_classes == source.num_classes and np.array_equal(table, np.arange(num_classes)):
         return source
@@ -65,10 +65,10 @@ def match_classes(
     many classes, which then are the same in the same order.
 
     Args:
-      num_classes, class_names: of the network.
+        num_classes, class_names: of the network.
 
     Raises:
-      UsageError: they do not fit, or a class of the source is none of the network's.
+        UsageError: they do not fit, or a class of the source is none of the network's.
     """
     theirs = source.class_names
     if theirs and class_names and set(theirs) <= set(class_names):

@@ -60,14 +60,14 @@ def csv_source(
     held out of train, its share of each class. A path that is listed twice counts once.
 
     Args:
-      minival: images to hold out; 0: a tenth of train, at most 25,000.
-      test: images to hold out; 0: a tenth of train.
-      split_seed: which ones these are.
-      whole: every image is in test, for evaluation alone.
+        minival: images to hold out; 0: a tenth of train, at most 25,000.
+        test: images to hold out; 0: a tenth of train.
+        split_seed: which ones these are.
+        whole: every image is in test, for evaluation alone.
 
     Raises:
-      UsageError: the table cannot be read, a line in it is wrong, or the classes are; or of 1,000
-        files spread over the table one does not exist.
+        UsageError: the table cannot be read, a line in it is wrong, or the classes are; or of 1,000
+            files spread over the table one does not exist.
     """
     rows = _without_repeats(path, _rows(path, _text(path)))
     if not rows:
@@ -99,8 +99,8 @@ def _text(path: str) -> str:
     file = expanded(path)
     if not path or not tf.io.gfile.exists(file) or tf.io.gfile.isdir(file):
         raise UsageError(
-            f'the path must be that of a CSV file of path,label[,split], got "{path}", where there '
-            "is no file."
+            f'the path must be that of a CSV file of path,label[,split], received "{path}", where '
+            "there is no file."
         )
     try:
         with tf.io.gfile.GFile(file, "rb") as stream:
@@ -168,7 +168,7 @@ def _row(where: str, line: int, cells: list[str], columns: dict[str, int], width
     split = found.get("split", "train").lower()
     if split not in SPLIT_NAMES:
         raise UsageError(
-            f"{where}: the split must be one of {', '.join(SPLIT_NAMES)}, got "
+            f"{where}: the split must be one of {', '.join(SPLIT_NAMES)}, received "
             f'"{found["split"]}".' + nearest(split, SPLIT_NAMES)
         )
     # The path as it is: its name may begin with a space. Of labels and splits one copy is kept.
@@ -237,8 +237,8 @@ def _classes(path: str, rows: Sequence[_Row]) -> tuple[tuple[str, ...], np.ndarr
     for row in rows:
         if row.label.startswith("-"):
             raise UsageError(
-                f"{path}, line {row.line}: class numbers must not be negative, got {row.label}. "
-                "Count classes from 0."
+                f"{path}, line {row.line}: class numbers must not be negative, received "
+                f"{row.label}. Count classes from 0."
             )
     numbers = sorted({int(name) for name in names})
     count = numbers[-1] + 1

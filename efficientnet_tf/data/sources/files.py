@@ -23,10 +23,10 @@ class FileSource(Source):
     """Encoded images in files, see `file_source`.
 
     Attributes:
-      root: what all paths begin with, kept once.
-      names: per split string [N], the rest of each path: bytes, as the file system has them.
-      labels: per split int64 [N]. Both are eager tensors: numpy arrays would be copied into the
-        graph of every function that reads them.
+        root: what all paths begin with, kept once.
+        names: per split string [N], the rest of each path: bytes, as the file system has them.
+        labels: per split int64 [N]. Both are eager tensors: numpy arrays would be copied into the
+            graph of every function that reads them.
     """
 
     seekable: ClassVar[bool] = True
@@ -76,10 +76,10 @@ def file_source(
     """A `FileSource` of a table of images.
 
     Args:
-      root: put before each path as it is; ends with a slash if it is a folder.
-      paths: all N of them.
-      labels: integers [N].
-      rows: which of the N are in each split.
+        root: put before each path as it is; ends with a slash if it is a folder.
+        paths: all N of them.
+        labels: integers [N].
+        rows: which of the N are in each split.
     """
     with tf.device("CPU:0"):  # tf.data runs on the host; an accelerator would only be a detour
         names = {
@@ -105,7 +105,7 @@ def check_class_names(names: Sequence[str], where: str, hint: str = "") -> None:
     `where` is for the message, and so is `hint`, about a single class.
 
     Raises:
-      UsageError: see above; names are shown in ASCII where they look alike.
+        UsageError: see above; names are shown in ASCII where they look alike.
     """
     if len(names) < 2:
         found = f'only "{names[0]}"' if names else "none"
@@ -130,7 +130,7 @@ def check_same_classes(train: Sequence[str], other: Sequence[str], split: str, w
     """Refuses classes of another split that train does not have.
 
     Raises:
-      UsageError: naming the first.
+        UsageError: naming the first.
     """
     strange = sorted(set(other) - set(train))
     if strange:

@@ -76,14 +76,14 @@ def folder_source(
     Images are the files that end with one of `EXTENSIONS`, at any depth below their class folder.
 
     Args:
-      minival: images to hold out; 0: a tenth of train, at most 25,000.
-      test: images to hold out; 0: a tenth of train.
-      split_seed: which ones these are.
-      whole: every image is in test, for evaluation alone.
+        minival: images to hold out; 0: a tenth of train, at most 25,000.
+        test: images to hold out; 0: a tenth of train.
+        split_seed: which ones these are.
+        whole: every image is in test, for evaluation alone.
 
     Raises:
-      UsageError: no such folder, no images, fewer than two classes, an empty class, classes that
-        are spelt almost alike or differ between splits, a split that would be empty.
+        UsageError: no such folder, no images, fewer than two classes, an empty class, classes that
+            are spelt almost alike or differ between splits, a split that would be empty.
     """
     root = os.path.join(expanded(data_dir), "")
     if not data_dir or not tf.io.gfile.isdir(root):

@@ -35,10 +35,10 @@ def name_splits(names: Iterable[str], where: str) -> dict[str, str]:
     published numbers are those of its validation set, and minival has to be held out of train.
 
     Args:
-      where: for the message, such as "the folders of /data".
+        where: for the message, such as "the folders of /data".
 
     Raises:
-      UsageError: two names for one split, or splits without train.
+        UsageError: two names for one split, or splits without train.
     """
     meant = {name: SPLIT_NAMES[name.lower()] for name in names if name.lower() in SPLIT_NAMES}
     validation = "minival" if "test" in meant.values() else "test"
@@ -69,12 +69,12 @@ def choose_rows(num_rows: int, count: int, seed: int = 0) -> np.ndarray:
     """`count` of the rows 0..num_rows-1 drawn uniformly: int64 [count], ascending.
 
     Raises:
-      UsageError: no row would be left, or an argument is out of range.
+        UsageError: no row would be left, or an argument is out of range.
     """
     _check_seed(seed)
     if not 0 <= count < num_rows:
         raise UsageError(
-            f"at most {num_rows - 1} of {num_rows} examples can be held out, got {count}. "
+            f"at most {num_rows - 1} of {num_rows} examples can be held out, received {count}. "
             "Ask for fewer."
         )
     chosen = np.random.RandomState(seed).permutation(num_rows)[:count]
@@ -89,13 +89,13 @@ def stratified_split(
     Every class keeps one example in `rest`.
 
     Args:
-      labels: integers [N].
-      held_out: per split a fraction (float) of each class, rounded, or the number of examples
-        (int) in all. A number is met exactly: every class gives its share rounded down, then one
-        more each in the order of the largest remainders, ties by lot.
+        labels: integers [N].
+        held_out: per split a fraction (float) of each class, rounded, or the number of examples
+            (int) in all. A number is met exactly: every class gives its share rounded down, then
+            one more each in the order of the largest remainders, ties by lot.
 
     Raises:
-      UsageError: more is asked for than there is.
+        UsageError: more is asked for than there is.
     """
     _check_seed(seed)
     random = np.random.RandomState(seed)
@@ -138,29 +138,29 @@ def hold_out_missing(
     """The rows of all three splits: those given, and what is missing held out of train by class.
 
     Args:
-      labels: integers [N].
-      rows: row numbers of "train" and, where they exist, of "minival" and "test".
-      minival: how many to hold out; 0: a tenth of train, at most 25,000.
-      test: how many to hold out; 0: a tenth of train.
-      where: the data set, for messages.
+        labels: integers [N].
+        rows: row numbers of "train" and, where they exist, of "minival" and "test".
+        minival: how many to hold out; 0: a tenth of train, at most 25,000.
+        test: how many to hold out; 0: a tenth of train.
+        where: the data set, for messages.
 
     Raises:
-      UsageError: a count is no whole number, too large, or for a split that exists.
+        UsageError: a count is no whole number, too large, or for a split that exists.
     """
     train = rows["train"]
     counts = {}
     for split, asked, at_most in (("test", test, None), ("minival", minival, PAPER_MINIVAL)):
         if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
             raise UsageError(
-                f"{split} must be a whole number of images, or 0 for a tenth of train, got "
+                f"{split} must be a whole number of images, or 0 for a tenth of train, received "
                 f"{asked!r}."
             )
         if split not in rows:
             counts[split] = asked or default_count(len(train), at_most=at_most)
         elif asked:
             raise UsageError(
-                f"{split} must be 0, got {asked}: {where} has a {split} split of its own. Drop "
-                "the number, or move that split away."
+                f"{split} must be 0, received {asked}: {where} has a {split} split of its own. "
+                "Drop the number, or move that split away."
             )
     held_out = stratified_split(labels[train], counts, rest="train", seed=seed)
     return {
@@ -191,4 +191,6 @@ def _shares(
 
 def _check_seed(seed: int) -> None:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
-        raise UsageError(f"split_seed must be a whole number from 0 to 2**31 - 1, got {seed!r}.")
+        raise UsageError(
+            f"split_seed must be a whole number from 0 to 2**31 - 1, received {seed!r}."
+        )

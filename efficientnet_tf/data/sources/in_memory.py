@@ -16,8 +16,8 @@ class ArraySource(Source):
     """Images of one size held as tensors; a shuffled pass is a true permutation.
 
     Attributes:
-      arrays: per split (images uint8 [N, H, W, 3], labels int64 [N]), as eager tensors: numpy
-        arrays would be copied into the graph of every function that reads them.
+        arrays: per split (images uint8 [N, H, W, 3], labels int64 [N]), as eager tensors: numpy
+            arrays would be copied into the graph of every function that reads them.
     """
 
     seekable: ClassVar[bool] = True

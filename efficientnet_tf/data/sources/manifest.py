@@ -36,10 +36,10 @@ class FileEntry:
     """One TFRecord file.
 
     Attributes:
-      name: within the folder of the manifest.
-      examples: records in it.
-      bytes: its length.
-      sha256: of its contents, 64 hexadecimal digits; "" if it was not computed.
+        name: within the folder of the manifest.
+        examples: records in it.
+        bytes: its length.
+        sha256: of its contents, 64 hexadecimal digits; "" if it was not computed.
     """
 
     name: str
@@ -53,12 +53,12 @@ class Manifest:
     """A data set in TFRecord files.
 
     Attributes:
-      name: of the source that the files were made from.
-      num_classes: labels are 0..num_classes-1.
-      class_names: one per label, or None if unknown.
-      label_offset: the stored number of class 0.
-      files: of each split that exists ("train", "minival", "test"), in order.
-      origin: how the word prepare made the files; None if it did not.
+        name: of the source that the files were made from.
+        num_classes: labels are 0..num_classes-1.
+        class_names: one per label, or None if unknown.
+        label_offset: the stored number of class 0.
+        files: of each split that exists ("train", "minival", "test"), in order.
+        origin: how the word prepare made the files; None if it did not.
     """
 
     name: str
@@ -89,7 +89,7 @@ def read(data_dir: str) -> Manifest | None:
     """The manifest in `data_dir`, or None if there is none.
 
     Raises:
-      RunError: it cannot be read or is not valid.
+        RunError: it cannot be read or is not valid.
     """
     path = os.path.join(data_dir, MANIFEST)
     if not tf.io.gfile.exists(path):
@@ -167,7 +167,7 @@ def verify(manifest: Manifest, data_dir: str, checksums: bool = False) -> None:
     """Checks that every file is there and has its length; with `checksums` also its contents.
 
     Raises:
-      RunError: names the files that differ.
+        RunError: names the files that differ.
     """
     entries = [file for files in manifest.files.values() for file in files]
     wrong = _differing(entries, lambda entry: size_difference(entry, data_dir))

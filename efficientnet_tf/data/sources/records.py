@@ -36,10 +36,10 @@ class RecordFiles:
     """The files of one split.
 
     Attributes:
-      paths: in the order of their numbers.
-      counts: int64 [files], records in each; None if unknown.
-      kept: bool [all records, file by file], those that belong to the split; None means all.
-        Needs `counts`.
+        paths: in the order of their numbers.
+        counts: int64 [files], records in each; None if unknown.
+        kept: bool [all records, file by file], those that belong to the split; None means all.
+            Needs `counts`.
     """
 
     paths: Sequence[str]
@@ -61,8 +61,8 @@ class RecordSource(Source):
     """Images in TFRecord files.
 
     Attributes:
-      files: of each split.
-      parse: a record to its image (encoded, or uint8 [H, W, 3]) and label; may fail on a bad one.
+        files: of each split.
+        parse: a record to its image (encoded, or uint8 [H, W, 3]) and label; may fail on a bad one.
     """
 
     files: Mapping[str, RecordFiles]
@@ -226,7 +226,7 @@ def count_records(path: str) -> int:
     """Records in an uncompressed TFRecord file; only the length in each header is read.
 
     Raises:
-      RunError: the file ends within a record.
+        RunError: the file ends within a record.
     """
     size = tf.io.gfile.stat(path).length
     position = count = 0

@@ -20,15 +20,15 @@ class Pass:
     """How a split is read once; what is not said is: all of it, in stored order.
 
     Attributes:
-      shuffle: the order is a function of (seed, epoch, shard) alone; else it depends on none.
-      epoch, seed: whole numbers, or tensors: the pipeline reads while tracing.
-      shard_index, num_shards: of the disjoint parts that together are the split, which one.
-      shuffle_buffer: examples held by a source that cannot permute the whole split.
-      start: so many examples of the pass are left out at its beginning, unread if possible; may be
-        a tensor.
-      skip_errors: an example that cannot be read comes with its index as an empty image ("" or
-        [0, 0, 3]) of label 0, so that the place of every other one in the stream stays.
-        Otherwise it ends the stream with a tf.errors.OpError.
+        shuffle: the order is a function of (seed, epoch, shard) alone; else it depends on none.
+        epoch, seed: whole numbers, or tensors: the pipeline reads while tracing.
+        shard_index, num_shards: of the disjoint parts that together are the split, which one.
+        shuffle_buffer: examples held by a source that cannot permute the whole split.
+        start: so many examples of the pass are left out at its beginning, unread if possible; may
+            be a tensor.
+        skip_errors: an example that cannot be read comes with its index as an empty image ("" or
+            [0, 0, 3]) of label 0, so that the place of every other one in the stream stays.
+            Otherwise it ends the stream with a tf.errors.OpError.
     """
 
     shuffle: bool = False
@@ -61,12 +61,12 @@ class Source(abc.ABC):
     (for ImageNet it is the official validation set, as in the paper).
 
     Attributes:
-      name: for messages and logs.
-      num_classes: labels are 0..num_classes-1.
-      class_names: one per label, or None if unknown.
-      num_examples: examples of each split. 0 means that the split does not exist.
-      seekable: a pass can start anywhere without reading what comes before, and a shard has
-        exactly `size` examples.
+        name: for messages and logs.
+        num_classes: labels are 0..num_classes-1.
+        class_names: one per label, or None if unknown.
+        num_examples: examples of each split. 0 means that the split does not exist.
+        seekable: a pass can start anywhere without reading what comes before, and a shard has
+            exactly `size` examples.
     """
 
     seekable: ClassVar[bool] = False
@@ -84,14 +84,14 @@ class Source(abc.ABC):
         "index": int64 []}; the index names the example within its split.
 
         Raises:
-          UsageError: no such split, or more shards than can be filled.
+            UsageError: no such split, or more shards than can be filled.
         """
 
     def rows(self, split: str, how: Pass) -> tf.Tensor:
         """The rows of a pass, int64, for a source that can read any row next.
 
         Raises:
-          UsageError: no such split, or more shards than can be filled.
+            UsageError: no such split, or more shards than can be filled.
         """
         self.size(split, how.shard_index, how.num_shards)
         rows = tf.range(self.num_examples[split], dtype=tf.int64)
@@ -105,12 +105,12 @@ class Source(abc.ABC):
         """Examples in a shard of `split`: a fair share, the first shards take the remainder.
 
         Raises:
-          UsageError: no such split, or a shard would be empty.
+            UsageError: no such split, or a shard would be empty.
         """
         if split not in self.num_examples:
             known = ", ".join(f'"{name}"' for name in self.num_examples)
             raise UsageError(
-                f'split must be one of {known} for source "{self.name}", got "{split}".'
+                f'split must be one of {known} for source "{self.name}", received "{split}".'
                 + nearest(split, self.num_examples)
             )
         total = self.num_examples[split]

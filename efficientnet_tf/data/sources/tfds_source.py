@@ -47,23 +47,24 @@ def tfds_source(
     """A source of the TFDS set `name`; it is prepared first if it is not on disk.
 
     Args:
-      name: "cifar10", "imagenet2012:5.*.*", "set/config", or the folder of a prepared set (with
-        dataset_info.json), for which neither network nor the set's code are needed.
-      data_dir: where TFDS keeps its sets (default: $TFDS_DATA_DIR, else ~/tensorflow_datasets),
-        or the folder of this set.
-      minival: so many images of train, chosen by `split_seed`, even if there is a validation
-        split for it; 0: that split, else a tenth of train, at most 25,000.
-      test: so many images of train, for a set without test and validation split; 0: a tenth.
+        name: "cifar10", "imagenet2012:5.*.*", "set/config", or the folder of a prepared set (with
+            dataset_info.json), for which neither network nor the set's code are needed.
+        data_dir: where TFDS keeps its sets (default: $TFDS_DATA_DIR, else ~/tensorflow_datasets),
+            or the folder of this set.
+        minival: so many images of train, chosen by `split_seed`, even if there is a validation
+            split for it; 0: that split, else a tenth of train, at most 25,000.
+        test: so many images of train, for a set without test and validation split; 0: a tenth.
 
     Raises:
-      UsageError: no such set, it is not one of labelled images in TFRecord files, or splits that
-        cannot be.
-      RunError: the set is not on disk and TFDS could not prepare it.
+        UsageError: no such set, it is not one of labelled images in TFRecord files, or splits that
+            cannot be.
+        RunError: the set is not on disk and TFDS could not prepare it.
     """
     for argument, value in (("minival", minival), ("test", test)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise UsageError(
-                f"{argument} must be a whole number of images, or 0 for the default, got {value!r}."
+                f"{argument} must be a whole number of images, or 0 for the default, received "
+                f"{value!r}."
             )
     builder = _prepared_builder(expanded(name), data_dir and expanded(data_dir))
     where = f'the data set "tfds:{name}"'
@@ -76,7 +77,7 @@ def tfds_source(
         counts["test"] = test or default_count(total)
     elif test:
         raise UsageError(
-            f"test must be 0, got {test}: {where} has a test or validation split of its own. "
+            f"test must be 0, received {test}: {where} has a test or validation split of its own. "
             "Drop the number."
         )
     if minival or "minival" not in files:
@@ -103,8 +104,8 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
     if _is_set(name):
         if data_dir:
             raise UsageError(
-                f'data_dir must not be given when the set is a folder itself, got "{data_dir}" '
-                f'with "tfds:{name}". Drop it.'
+                f"data_dir must not be given when the set is a folder itself, received "
+                f'"{data_dir}" with "tfds:{name}". Drop it.'
             )
         builder = tfds.builder_from_directory(name)
     elif data_dir and _is_set(data_dir):

@@ -52,13 +52,13 @@ def tfrecord_source(
     otherwise every record's header is read once, which takes long on a bucket.
 
     Args:
-      num_classes: None: as the manifest says, else 1000.
-      label_offset: the stored number of class 0, if there is no manifest.
-      checksums: compare the contents of all files with the manifest, not only their sizes.
+        num_classes: None: as the manifest says, else 1000.
+        label_offset: the stored number of class 0, if there is no manifest.
+        checksums: compare the contents of all files with the manifest, not only their sizes.
 
     Raises:
-      UsageError: folder or files are missing, or no training image would be left.
-      RunError: a file differs from what the manifest says, or has to be counted and is cut off.
+        UsageError: folder or files are missing, or no training image would be left.
+        RunError: a file differs from what the manifest says, or has to be counted and is cut off.
     """
     data_dir = expanded(data_dir or "")
     if not data_dir or not tf.io.gfile.isdir(data_dir):
@@ -73,7 +73,7 @@ def tfrecord_source(
         if classes != stored.num_classes:
             raise UsageError(
                 f"num_classes must be {stored.num_classes}, as {manifest.MANIFEST} in {data_dir} "
-                f"says, got {classes}. Leave it out."
+                f"says, received {classes}. Leave it out."
             )
         manifest.verify(stored, data_dir, checksums=checksums)
         files = {split: _listed(data_dir, entries) for split, entries in stored.files.items()}
@@ -147,7 +147,7 @@ def _hold_out_images(files: RecordFiles, minival: int, seed: int) -> tuple[Recor
 def _hold_out_files(files: RecordFiles, shards: int | None) -> tuple[RecordFiles, ...]:
     """Train and minival: the first `shards` files are minival."""
     if isinstance(shards, bool) or not isinstance(shards, int):
-        raise UsageError(f"minival_shards must be a whole number, got {shards!r}.")
+        raise UsageError(f"minival_shards must be a whole number, received {shards!r}.")
     total = len(files.paths)
     if not 0 <= shards < total:
         raise UsageError(

@@ -112,13 +112,19 @@ def test_batches_are_mixed_as_the_text_says() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("autoagument", r"augment must name none, .*, got 'autoagument'. Did you mean \"autoaug"),
-        ("mixup+cutmx", r"got 'cutmx'. Did you mean \"cutmix\""),
+        (
+            "autoagument",
+            r"augment must name none, .*, received 'autoagument'. Did you mean \"autoaug",
+        ),
+        ("mixup+cutmx", r"received 'cutmx'. Did you mean \"cutmix\""),
         (
             "cutout(sice=3)",
-            r"augment: cutout has the options size, got 'sice'. Did you mean \"size",
+            r"augment: cutout has the options size, received 'sice'. Did you mean \"size",
         ),
-        ("randaugment(num_layer=3)", r"options num_layers, magnitude, bugs, got 'num_layer'. Did"),
+        (
+            "randaugment(num_layer=3)",
+            r"options num_layers, magnitude, bugs, received 'num_layer'. Did",
+        ),
         ("cutout(size=3.5)", "size of cutout must be an even whole number"),
         ("randaugment(magnitude=-1)", "magnitude must be from 0 on"),
         ("randaugment(num_layers=0)", "num_layers must be a whole number"),
@@ -159,7 +165,9 @@ def test_names_and_options_that_cannot_be(spec: str, message: str) -> None:
     ],
 )
 def test_other_texts_are_refused_with_an_example(spec: Any) -> None:
-    with pytest.raises(UsageError, match=r"augment must be names joined by \+, options in .* got"):
+    with pytest.raises(
+        UsageError, match=r"augment must be names joined by \+, options in .* received"
+    ):
         parse_augment(spec)
 
 

@@ -276,7 +276,7 @@ def test_a_seed_may_be_a_single_integer(augment: Any) -> None:
 
 def test_other_arguments_that_cannot_be() -> None:
     for augment in (autoaugment, randaugment):
-        with pytest.raises(UsageError, match=r"image must be uint8 \[H, W, 3\], got float32"):
+        with pytest.raises(UsageError, match=r"image must be uint8 \[H, W, 3\], received float32"):
             augment(IMAGE.astype(np.float32), [0, 0])
         with pytest.raises(UsageError, match="bugs must be"):
             augment(IMAGE, [0, 0], bugs="none")

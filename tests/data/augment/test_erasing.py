@@ -122,17 +122,33 @@ def test_results_depend_on_the_seed_alone(augment: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
-        (Cutout, {"size": 0}, "size of cutout must be an even whole number .* got 0"),
-        (Cutout, {"size": 15}, "size of cutout must be an even whole number .* got 15"),
-        (Cutout, {"size": 16.0}, "size of cutout must be an even whole number .* got 16.0"),
+        (Cutout, {"size": 0}, "size of cutout must be an even whole number .* received 0"),
+        (Cutout, {"size": 15}, "size of cutout must be an even whole number .* received 15"),
+        (Cutout, {"size": 16.0}, "size of cutout must be an even whole number .* received 16.0"),
         (RandomErasing, {"probability": 1.5}, "probability of random_erasing must be from 0 to 1"),
-        (RandomErasing, {"probability": "x"}, "probability of random_erasing .* got 'x'"),
-        (RandomErasing, {"area": (0.0, 0.4)}, r"area .* above 0 and at most 1, got \(0.0, 0.4\)"),
-        (RandomErasing, {"area": (0.2, 1.4)}, r"area .* above 0 and at most 1, got \(0.2, 1.4\)"),
-        (RandomErasing, {"area": 0.2}, "area of random_erasing must be two numbers .* got 0.2"),
-        (RandomErasing, {"aspect": (3.0, 0.3)}, r"aspect .* above 0, got \(3.0, 0.3\)"),
-        (RandomErasing, {"aspect": (1, float("inf"))}, r"aspect .* above 0, got \(1, inf\)"),
-        (RandomErasing, {"fill": "gray"}, 'fill .* noise, grey, mean, got .* Did you mean "grey"'),
+        (RandomErasing, {"probability": "x"}, "probability of random_erasing .* received 'x'"),
+        (
+            RandomErasing,
+            {"area": (0.0, 0.4)},
+            r"area .* above 0 and at most 1, received \(0.0, 0.4\)",
+        ),
+        (
+            RandomErasing,
+            {"area": (0.2, 1.4)},
+            r"area .* above 0 and at most 1, received \(0.2, 1.4\)",
+        ),
+        (
+            RandomErasing,
+            {"area": 0.2},
+            "area of random_erasing must be two numbers .* received 0.2",
+        ),
+        (RandomErasing, {"aspect": (3.0, 0.3)}, r"aspect .* above 0, received \(3.0, 0.3\)"),
+        (RandomErasing, {"aspect": (1, float("inf"))}, r"aspect .* above 0, received \(1, inf\)"),
+        (
+            RandomErasing,
+            {"fill": "gray"},
+            'fill .* noise, grey, mean, received .* Did you mean "grey"',
+        ),
     ],
 )
 def test_options_out_of_range(make: Any, options: Any, message: str) -> None:

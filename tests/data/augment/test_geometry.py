@@ -118,5 +118,5 @@ def test_arguments_may_be_tensors_or_numbers() -> None:
 
 
 def test_images_of_another_kind_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"image must be uint8 \[H, W, 3\], got float32"):
+    with pytest.raises(UsageError, match=r"image must be uint8 \[H, W, 3\], received float32"):
         geometry.rotate(np.zeros([4, 4, 3], np.float32), 3.0)

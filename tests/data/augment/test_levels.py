@@ -59,12 +59,15 @@ def single(operation: str, level: float, probability: float = 1.0) -> Any:
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ([], r"policy must have sub-policies, all of one length .*, got lengths \[\]"),
-        ([[]], r"got lengths \[0\]"),
-        ([[("Invert", 1, 0)], [("Invert", 1, 0)] * 2], r"got lengths \[1, 2\]. Fill up with"),
-        (single("Equalise", 1), r"policy must name .*, got 'Equalise'. Did you mean \"Equalize\""),
-        (single("Rotate", 1, 1.1), "probabilities from 0 to 1 .*, got 1.1 and 1 for Rotate"),
-        (single("Rotate", -1), "levels from 0 on, got 1.0 and -1 for Rotate"),
+        ([], r"policy must have sub-policies, all of one length .*, received lengths \[\]"),
+        ([[]], r"received lengths \[0\]"),
+        ([[("Invert", 1, 0)], [("Invert", 1, 0)] * 2], r"received lengths \[1, 2\]. Fill up with"),
+        (
+            single("Equalise", 1),
+            r"policy must name .*, received 'Equalise'. Did you mean \"Equalize\"",
+        ),
+        (single("Rotate", 1, 1.1), "probabilities from 0 to 1 .*, received 1.1 and 1 for Rotate"),
+        (single("Rotate", -1), "levels from 0 on, received 1.0 and -1 for Rotate"),
     ],
 )
 def test_policies_that_cannot_be(policy: Any, message: str) -> None:
@@ -75,12 +78,12 @@ def test_policies_that_cannot_be(policy: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((0, 10), "num_layers must be a whole number of at least 1, got 0"),
-        ((1.5, 10), "num_layers must be a whole number of at least 1, got 1.5"),
-        ((True, 10), "num_layers must be a whole number of at least 1, got True"),
-        ((2, -1), "magnitude must be from 0 on; 10 is the scale's top, got -1"),
-        ((2, float("nan")), "magnitude must be from 0 on; .*, got nan"),
-        ((2, "high"), "magnitude must be from 0 on; .*, got 'high'"),
+        ((0, 10), "num_layers must be a whole number of at least 1, received 0"),
+        ((1.5, 10), "num_layers must be a whole number of at least 1, received 1.5"),
+        ((True, 10), "num_layers must be a whole number of at least 1, received True"),
+        ((2, -1), "magnitude must be from 0 on; 10 is the scale's top, received -1"),
+        ((2, float("nan")), "magnitude must be from 0 on; .*, received nan"),
+        ((2, "high"), "magnitude must be from 0 on; .*, received 'high'"),
     ],
 )
 def test_randaugment_options_out_of_range(options: Any, message: str) -> None:

@@ -209,7 +209,9 @@ def test_solarize_add_saturates() -> None:
     [np.zeros([4, 4, 3], np.float32), np.zeros([4, 4, 1], np.uint8), np.zeros([4, 3], np.uint8)],
 )
 def test_images_of_another_kind_are_refused(image: np.ndarray) -> None:
-    with pytest.raises(UsageError, match=r"image must be uint8 \[H, W, 3\], got .*Crop and resize"):
+    with pytest.raises(
+        UsageError, match=r"image must be uint8 \[H, W, 3\], received .*Crop and resize"
+    ):
         ops.invert(image)
 
 
@@ -236,12 +238,14 @@ def test_a_single_seed_is_the_second_of_two() -> None:
     ids=str,
 )
 def test_other_seeds_are_refused(seed: Any, received: str) -> None:
-    with pytest.raises(UsageError, match=f"seed must be an integer or two of them, got {received}"):
+    with pytest.raises(
+        UsageError, match=f"seed must be an integer or two of them, received {received}"
+    ):
         ops.as_seed(seed)
 
 
 @pytest.mark.parametrize("function", [ops.solarize, ops.posterize, ops.contrast])
 def test_bugs_are_official_or_fixed(function: Callable[..., Any]) -> None:
-    message = r'bugs must be "official" or "fixed", got \'fix\'. Did you mean "fixed"\?'
+    message = r'bugs must be "official" or "fixed", received \'fix\'. Did you mean "fixed"\?'
     with pytest.raises(UsageError, match=message):
         function(noise(2, 2), 1.0, bugs="fix")

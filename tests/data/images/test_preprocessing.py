@@ -242,11 +242,11 @@ def test_jpeg_is_decoded_by_its_crop(photos: list[bytes]) -> None:
 
 
 def test_unknown_values_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"image_size must be a whole number .* got 224\.0"):
+    with pytest.raises(UsageError, match=r"image_size must be a whole number .* received 224\.0"):
         Preprocessing(224.0)
-    with pytest.raises(UsageError, match=r"image_size must be .* got 0"):
+    with pytest.raises(UsageError, match=r"image_size must be .* received 0"):
         Preprocessing(0)
-    with pytest.raises(UsageError, match=r"crop_fraction must be above 0 .* got 87.5"):
+    with pytest.raises(UsageError, match=r"crop_fraction must be above 0 .* received 87.5"):
         Preprocessing(224, crop_fraction=87.5)
     with pytest.raises(UsageError, match=r'train_crop must be .*"inception".* mean "inception"'):
         Preprocessing(224, train_crop="inceptoin")
@@ -286,9 +286,11 @@ def test_the_functions_are_the_class(photos: list[bytes]) -> None:
 
 def test_the_functions_refuse_what_they_do_not_know(photos: list[bytes]) -> None:
     for seed in (1.5, [1, 2, 3], [[1, 2]]):
-        with pytest.raises(UsageError, match="seed must be a whole number or two of them, got"):
+        with pytest.raises(
+            UsageError, match="seed must be a whole number or two of them, received"
+        ):
             preprocess_for_train(photos[0], 48, seed)
-    with pytest.raises(UsageError, match="eval_crop must be one of .* got 'centre'"):
+    with pytest.raises(UsageError, match="eval_crop must be one of .* received 'centre'"):
         preprocess_for_eval(photos[0], 48, crop="centre")
     with pytest.raises(UsageError, match="image must be a scalar string"):
         preprocess_for_eval(photos, 48)

@@ -399,12 +399,15 @@ def test_files_of_others_are_refused(digits: Source, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"splits": ["train", "validation"]}, r'train, minival, test, .* got "validation"'),
-        ({"shards": {"tain": 3}}, r'got "tain"\. Did you mean "train"\?'),
-        ({"shards": {"test": 360}}, r'"test" must be a whole number from 1 to its 359 .* got 360'),
-        ({"shards": {"test": 0}}, "got 0"),
-        ({"shards": {"test": True}}, "got True"),
-        ({"threads": 0}, "threads must be a whole number of at least 1, got 0"),
+        ({"splits": ["train", "validation"]}, r'train, minival, test, .* received "validation"'),
+        ({"shards": {"tain": 3}}, r'received "tain"\. Did you mean "train"\?'),
+        (
+            {"shards": {"test": 360}},
+            r'"test" must be a whole number from 1 to its 359 .* received 360',
+        ),
+        ({"shards": {"test": 0}}, "received 0"),
+        ({"shards": {"test": True}}, "received True"),
+        ({"threads": 0}, "threads must be a whole number of at least 1, received 0"),
     ],
 )
 def test_wrong_arguments(digits: Source, tmp_path: Path, arguments: Any, message: str) -> None:
@@ -416,9 +419,12 @@ def test_wrong_arguments(digits: Source, tmp_path: Path, arguments: Any, message
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
-        ({"shuffle_buffer": 0}, "shuffle_buffer must be a whole number of at least 1, got 0"),
-        ({"on_error": "Skip"}, r'on_error must be "stop" or "skip", got "Skip"\. Did you mean "sk'),
+        ({"seed": -1}, "seed must be a whole number of at least 0, received -1"),
+        ({"shuffle_buffer": 0}, "shuffle_buffer must be a whole number of at least 1, received 0"),
+        (
+            {"on_error": "Skip"},
+            r'on_error must be "stop" or "skip", received "Skip"\. Did you mean "sk',
+        ),
     ],
 )
 def test_wrong_options(arguments: Any, message: str) -> None:

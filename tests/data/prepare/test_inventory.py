@@ -43,9 +43,11 @@ def test_what_is_refused(make_imagenet, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no train-NNNNN-of-MMMMM files"):
         write_manifest(str(tmp_path), num_classes=3)
     folder = make_imagenet([1, 1, 1], [1])
-    with pytest.raises(UsageError, match="num_classes must be a whole number of at least 1, got 0"):
+    with pytest.raises(
+        UsageError, match="num_classes must be a whole number of at least 1, received 0"
+    ):
         write_manifest(str(folder), num_classes=0)
-    with pytest.raises(UsageError, match=r"class_names must be one per class \(3\), got 2"):
+    with pytest.raises(UsageError, match=r"class_names must be one per class \(3\), received 2"):
         write_manifest(str(folder), num_classes=3, class_names=["cat", "dog"])
     (folder / "train-00001-of-00003").unlink()
     with pytest.raises(UsageError, match="lacks 1 of 3 train files, such as train-00001-of-00003"):

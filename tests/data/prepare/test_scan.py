@@ -171,7 +171,7 @@ def test_a_part_of_a_split() -> None:
     assert report.examples == report.per_class.sum() == 100
     assert not report.whole
     assert report.broken == []
-    with pytest.raises(UsageError, match='split must be one of "train", .* got "tset"'):
+    with pytest.raises(UsageError, match='split must be one of "train", .* received "tset"'):
         scan(digits_source(), "tset")
 
 

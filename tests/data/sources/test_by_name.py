@@ -54,7 +54,7 @@ def test_synthetic_order_and_shards() -> None:
 
 @pytest.mark.parametrize("argument", ["num_classes", "image_size", "num_examples"])
 def test_synthetic_sizes_are_checked(argument: str) -> None:
-    with pytest.raises(UsageError, match=f"{argument} must be a whole number above 0, got 0"):
+    with pytest.raises(UsageError, match=f"{argument} must be a whole number above 0, received 0"):
         synthetic_source(**{argument: 0})
 
 
@@ -68,9 +68,11 @@ def test_load_source_by_name(make_imagenet) -> None:
 
 
 def test_load_source_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r'data.source must be one of .*got "imagnet".* mean "im'):
+    with pytest.raises(
+        UsageError, match=r'data.source must be one of .*received "imagnet".* mean "im'
+    ):
         load_source("imagnet")
-    with pytest.raises(UsageError, match=r'got "digits:8" \(only folder:PATH'):
+    with pytest.raises(UsageError, match=r'received "digits:8" \(only folder:PATH'):
         load_source("digits:8")
     with pytest.raises(UsageError, match=r'data_dir is not read by the data set "digits"'):
         load_source("digits", str(tmp_path))

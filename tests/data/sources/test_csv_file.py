@@ -75,7 +75,9 @@ def test_splits_of_the_table(write: Write) -> None:
     source = csv_source(write("split,path,label", *lines), minival=2)
     assert source.num_examples == {"train": 3, "minival": 2, "test": 1}
     assert rows(source, "test") == {"e.png": "cat"}
-    with pytest.raises(UsageError, match=r"test must be 0, got 1: .*table.csv has a test split"):
+    with pytest.raises(
+        UsageError, match=r"test must be 0, received 1: .*table.csv has a test split"
+    ):
         csv_source(write("split,path,label", *lines), test=1)
 
 
@@ -157,7 +159,7 @@ def test_numbers_that_do_not_occur(write: Write, caplog: pytest.LogCaptureFixtur
     )
     with pytest.raises(UsageError, match="has 3 different ones, but up to 6. Count anew"):
         csv_source(numbered("0 0 6 6 2 2"))
-    with pytest.raises(UsageError, match="line 4: class numbers must not be negative, got -1"):
+    with pytest.raises(UsageError, match="line 4: class numbers must not be negative, received -1"):
         csv_source(numbered("0 0 1 -1 1 -1"))
     with pytest.raises(UsageError, match='two classes are needed, found only "1" in'):
         csv_source(numbered("1 1 1 1 1 1"))
@@ -205,10 +207,13 @@ HEAD = "path,label,split"
         ([HEAD, "a.png,x,train", ",x,test"], "line 3: the path must not be empty"),
         ([HEAD, "a.png,x,train", "b.png, ,test"], "line 3: the label must not be empty"),
         ([HEAD, "a.png,x,train", "", "b.png,x,"], "line 4: the split must not be empty"),
-        ([HEAD, "a.png,x,trian"], 'line 2: the split must be one of .* got "trian". .* "train"'),
+        (
+            [HEAD, "a.png,x,trian"],
+            'line 2: the split must be one of .* received "trian". .* "train"',
+        ),
         (
             [HEAD, '"a', '.png",x,tset', "b.png"],
-            'line 2: the split must be .* got "tset". .* "test"',
+            'line 2: the split must be .* received "tset". .* "test"',
         ),
         ([HEAD, "a.png,x"], "line 2 must have 3 cells like the first row, found 2"),
         (["a.png,x", "b,c.png,y"], "line 2 must have 2 cells .* found 3. A path with a comma"),
@@ -240,7 +245,7 @@ def test_encodings_and_missing_tables(
     with pytest.raises(UsageError, match="table.csv, line 2 is not UTF-8. Save the table as UTF-8"):
         csv_source(write("a.png,x", "é.png,y", encoding="latin-1"))
     for path in (str(tmp_path / "none.csv"), str(tmp_path), ""):
-        with pytest.raises(UsageError, match=f'must be that of a CSV file .* got "{path}"'):
+        with pytest.raises(UsageError, match=f'must be that of a CSV file .* received "{path}"'):
             csv_source(path)
 
     def denied(*_: object) -> None:

@@ -56,7 +56,7 @@ def test_what_it_says_of_itself(eleven: FileSource, tmp_path: Path) -> None:
     assert eleven.seekable
     assert eleven.place("train", 2) == f"{tmp_path}/日本/猫.png"
     assert eleven.place("test", 0) == f"{tmp_path}/10.png"
-    with pytest.raises(UsageError, match='got "trian".* mean "train"'):
+    with pytest.raises(UsageError, match='received "trian".* mean "train"'):
         eleven.examples("trian")
 
 

@@ -77,7 +77,9 @@ def test_split_folders(make: Make) -> None:
     assert source.class_names == ("cat", "dog")  # no cat in test, which is fine
     assert contents(source, "test") == [("dog", "test/dog/d.jpg")]
     assert contents(source, "minival")[2] == ("cat", "val/cat/c2.jpg")
-    with pytest.raises(UsageError, match=r"minival must be 0, got 4: .*/data/ has a minival split"):
+    with pytest.raises(
+        UsageError, match=r"minival must be 0, received 4: .*/data/ has a minival split"
+    ):
         folder_source(str(root), minival=4)
 
 

@@ -96,7 +96,7 @@ def test_rows_are_drawn_uniformly_and_as_numpy_always_did() -> None:
     assert choose_rows(10, 5, seed=1).tolist() != choose_rows(10, 5, seed=2).tolist()
     assert choose_rows(5, 0).tolist() == []
     for count in (5, -1):
-        with pytest.raises(UsageError, match=f"at most 4 of 5 examples can be .* got {count}"):
+        with pytest.raises(UsageError, match=f"at most 4 of 5 examples can be .* received {count}"):
             choose_rows(5, count)
 
 
@@ -165,8 +165,10 @@ def test_what_is_missing_comes_out_of_train() -> None:
 
 def test_counts_are_checked() -> None:
     rows = {"train": np.arange(300), "test": np.arange(300, 400)}
-    with pytest.raises(UsageError, match="test must be 0, got 5: X has a test split of its own"):
+    with pytest.raises(
+        UsageError, match="test must be 0, received 5: X has a test split of its own"
+    ):
         held_out(rows, test=5)
     for wrong in (-1, 0.1, True):
-        with pytest.raises(UsageError, match=f"minival must be a whole number .* got {wrong}"):
+        with pytest.raises(UsageError, match=f"minival must be a whole number .* received {wrong}"):
             held_out(rows, minival=wrong)

@@ -84,7 +84,9 @@ def test_shards_are_disjoint_and_complete(ten) -> None:
 
 
 def test_splits_that_do_not_exist_are_refused(ten) -> None:
-    with pytest.raises(UsageError, match=r'split must be one of "train" .* got "trian".* "train"'):
+    with pytest.raises(
+        UsageError, match=r'split must be one of "train" .* received "trian".* "train"'
+    ):
         ten.examples("trian", Pass(shuffle=True))
     with pytest.raises(UsageError, match=r"has 10 examples, too few for 11 input pipelines"):
         ten.examples("train", Pass(shuffle=True, num_shards=11))

@@ -607,7 +607,9 @@ def test_counts_that_cannot_be_are_refused(store) -> None:
             tfds_source(only_train, minival=value)
         with pytest.raises(UsageError, match="test must be a whole number of images"):
             tfds_source(only_train, test=value)
-    with pytest.raises(UsageError, match="test must be 0, got 3: .*has a test or validation split"):
+    with pytest.raises(
+        UsageError, match="test must be 0, received 3: .*has a test or validation split"
+    ):
         tfds_source(with_test, test=3)
     with pytest.raises(UsageError, match="minival must leave .*minival = 20 were .* of the 20 of"):
         tfds_source(with_test, minival=20)
