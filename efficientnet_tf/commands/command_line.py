@@ -58,7 +58,7 @@ class Word(NamedTuple):
         for_a_run: whether the configuration is that of --model_dir where --config is not given.
         passes_on: whether flags that it does not declare are among the `arguments`.
         reads_flags: whether `run` takes the command line instead, to read its flags by `given_by`
-            when it can; --help then is `doc` alone.
+            when it can: where nothing is installed there is nothing to read them by.
     """
 
     doc: str
@@ -141,12 +141,15 @@ def given_by(word: Word, take: "FlagGroups", argv: Sequence[str]) -> SimpleNames
 def _run(argv: Sequence[str]) -> int | None:
     name, argv = split(argv)
     word = word_of(name)
-    if word.reads_flags:
-        if asks_for_help(argv):
-            print(word.doc)
-            return None
+    if word.reads_flags and not asks_for_help(argv):
         return word.run(argv)
-    from efficientnet_tf.commands.flag_groups import FlagGroups
+    try:
+        from efficientnet_tf.commands.flag_groups import FlagGroups
+    except ImportError:
+        if not word.reads_flags:
+            raise
+        print(word.doc)  # the help of a word that is of use before anything is installed
+        return None
 
     take = FlagGroups()
     word.take_flags(take)
