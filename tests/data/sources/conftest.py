@@ -9,15 +9,14 @@ import pytest
 import tensorflow_datasets as tfds
 from stored_sets import COLOUR, TWO, Stored, change_json, examples
 
+Store = Callable[..., Path]
+
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reaching for the network fails the test."""
     monkeypatch.setattr(socket.socket, "connect", pytest.fail)
     monkeypatch.setattr(socket, "getaddrinfo", pytest.fail)
-
-
-Store = Callable[..., Path]
 
 
 @pytest.fixture
