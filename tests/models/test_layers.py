@@ -19,7 +19,6 @@ from efficientnet_tf.models.layers import (
     StochasticDepth,
 )
 
-
 # ---- input normalisation
 
 
