@@ -1,10 +1,15 @@
-"""Small data sets in the layout of ImageNet, made from the golden photos."""
+"""Small data sets: in the layout of ImageNet, made from the golden photos, and ten examples."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from numbered_images import decoded, numbered
+
+from efficientnet_tf.data.sources.records import RecordSource
+from efficientnet_tf.data.sources.source import Source
+from efficientnet_tf.data.sources.tfrecord import tfrecord_source
 
 IMAGES = Path(__file__).parents[1] / "golden" / "images"
 
@@ -56,3 +61,15 @@ def make_imagenet(
         return tmp_path
 
     return make
+
+
+@pytest.fixture
+def encoded(make_imagenet) -> RecordSource:
+    """Ten JPEGs in "train" and ten in "test", in several files, with labels 0..9."""
+    return tfrecord_source(str(make_imagenet([3, 1, 4, 2], [3, 1, 4, 2])), minival_shards=0)
+
+
+@pytest.fixture(params=["arrays", "records"])
+def ten(request, encoded: RecordSource) -> Source:
+    """Ten examples in "train" and ten in "test", with labels 0..9."""
+    return numbered(10) if request.param == "arrays" else decoded(encoded)

@@ -1,7 +1,7 @@
 """A pod on one machine: the step and the loop on 2, 4, 8 and 16 logical CPU devices.
 
-What a single update or a single layer does under replicas is in test_steps.py, test_distribution.py
-and test_rematerialisation.py; moving a checkpoint is in test_checkpoint.py, uneven evaluation in
+What a single update or a single layer does under replicas is in test_steps.py,
+test_one_large_batch.py, test_distribution.py and test_rematerialisation.py; moving a checkpoint is in test_checkpoint.py, uneven evaluation in
 test_evaluator.py. Here whole runs are compared.
 """
 
