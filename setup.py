@@ -1,14 +1,14 @@
 """Package metadata: what is installed, and which extras add what."""
 
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 _TPU_COMPILER = (
     "sys_platform == 'linux' and platform_machine == 'x86_64' and python_version >= '3.11'"
 )
-
-_CONFIGS = "efficientnet_tf.configs"
 
 
 def _requirements(name: str) -> list[str]:
@@ -16,6 +16,21 @@ def _requirements(name: str) -> list[str]:
     text = (Path(__file__).parent / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return [line for line in lines if line]
+
+
+class _BuildWithConfigs(build_py):
+    """A wheel carries the experiments of configs/ inside the package, for --config=digits."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib) / "efficientnet_tf" / "configs"
+            shutil.copytree(
+                Path(__file__).parent / "configs",
+                target,
+                ignore=shutil.ignore_patterns("__pycache__"),
+                dirs_exist_ok=True,
+            )
 
 
 setup(
@@ -26,9 +41,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    # A wheel carries the experiments of configs/ inside the package, for --config=digits.
-    packages=[*find_packages(include=["efficientnet_tf", "efficientnet_tf.*"]), _CONFIGS],
-    package_dir={_CONFIGS: "configs"},
+    packages=find_packages(include=["efficientnet_tf", "efficientnet_tf.*"]),
+    cmdclass={"build_py": _BuildWithConfigs},
     entry_points={"console_scripts": ["efficientnet = efficientnet_tf.commands.command_line:main"]},
     install_requires=[
         "tensorflow>=2.19,<2.22; python_version < '3.13'",
