@@ -105,7 +105,8 @@ def test_names_that_are_not_there(names: list[str], message: str) -> None:
 
 def test_the_lists_of_names_agree() -> None:
     assert set(products.BUILDS_KERAS) <= set(products.NAMES)
-    assert f"Names: {' '.join(products.NAMES)}, or all." in command_line.word_of("reproduce").doc
+    doc = " ".join(command_line.word_of("reproduce").doc.split())
+    assert f"A name is one of {' '.join(products.NAMES)}, or all." in doc
 
 
 def test_output_dir_that_cannot_be_written(tmp_path: Path) -> None:
