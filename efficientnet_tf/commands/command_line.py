@@ -5,6 +5,7 @@ TensorFlow: `--help`, the models' table and every usage error answer at once. Wh
 functions is not there yet where the word doctor is first used.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -162,4 +163,10 @@ def _run(argv: Sequence[str]) -> int | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line; returns its exit code (see `terminal.exit_codes`)."""
-    return exit_code(lambda: _run(sys.argv if argv is None else argv))
+    try:
+        code = exit_code(lambda: _run(sys.argv if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads the output has enough of it, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries once more at its end
+        return 1
+    return code

@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
-from main_command import call
+from main_command import ROOT, call
 
 from efficientnet_tf.config import ExperimentConfig, fields
 from efficientnet_tf.evaluation import request
@@ -51,3 +53,17 @@ def test_list_models_equals_the_recorded_counts(tmp_path: Path) -> None:
         ], name
     assert rows["efficientnet-b0"][2] == "5,288,548"
     assert rows["efficientnet-b7"][2] == "66,347,960"
+
+
+def test_a_reader_who_has_enough_ends_it_quietly(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "main.py"), "models"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
