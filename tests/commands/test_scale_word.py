@@ -7,8 +7,6 @@ from pathlib import Path
 import keras
 import pytest
 
-import efficientnet_tf  # noqa: F401  registers what a saved model consists of
-
 ROOT = Path(__file__).parents[2]
 
 

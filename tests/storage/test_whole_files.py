@@ -41,11 +41,16 @@ def test_what_is_written_is_read(folder: str) -> None:
 def test_a_block_that_fails_leaves_the_old_file_alone(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "table.csv"
     path.write_text("old")
-    with pytest.raises(type(error)), files.replacing(str(path)) as temporary:  # noqa: PT012
-        assert temporary.endswith(".csv")
-        assert os.path.basename(temporary).startswith(".")
-        Path(temporary).write_text("half")
-        raise error
+
+    def write() -> None:
+        with files.replacing(str(path)) as temporary:
+            assert temporary.endswith(".csv")
+            assert os.path.basename(temporary).startswith(".")
+            Path(temporary).write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        write()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["table.csv"]
 

@@ -1,22 +1,18 @@
 """The small network's functions compiled by the real TPU compiler: one JSON line for each.
 
-Run as `child_compile.py TPU_TYPE[,TPU_TYPE...]` with as many devices each, in a process of its own.
+Run as `child_compile.py TPU_TYPE[,TPU_TYPE...]` with as many devices each, by children.py.
 """
 
 import dataclasses
 import json
 import sys
 
-from efficientnet_tf.machine.startup import start_tensorflow
+import tensorflow as tf
+from tiny_experiment import tiny_config
 
-start_tensorflow()
-
-import tensorflow as tf  # noqa: E402
-from tiny_experiment import tiny_config  # noqa: E402
-
-from efficientnet_tf.tpu import compiler, lowering, programs  # noqa: E402
-from efficientnet_tf.tpu.targets import target  # noqa: E402
-from efficientnet_tf.tpu.tracing import trace_plain  # noqa: E402
+from efficientnet_tf.tpu import compiler, lowering, programs
+from efficientnet_tf.tpu.targets import target
+from efficientnet_tf.tpu.tracing import trace_plain
 
 
 def main(tpu_types: str) -> None:

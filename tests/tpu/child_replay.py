@@ -1,29 +1,22 @@
 """Lowered steps replayed on the CPU beside TensorFlow's own: largest differences as JSON.
 
-Run as `child_replay.py TPU_TYPE`, in a process of its own.
+Run as `child_replay.py TPU_TYPE`, in a process of its own by children.py.
 """
 
 import json
-import os
 import sys
 import tempfile
 from typing import Any
 
-from efficientnet_tf.machine.startup import start_tensorflow
+import numpy as np
+import replay
+import tensorflow as tf
+from tiny_experiment import tiny_config
 
-# Of TensorFlow and of JAX: each program runs once, so that fast code takes longer than it saves.
-os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
-start_tensorflow()
-
-import numpy as np  # noqa: E402
-import replay  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from tiny_experiment import tiny_config  # noqa: E402
-
-from efficientnet_tf.experiment.assembly import Experiment  # noqa: E402
-from efficientnet_tf.tpu import lowering, programs  # noqa: E402
-from efficientnet_tf.tpu.targets import target  # noqa: E402
-from efficientnet_tf.training import steps  # noqa: E402
+from efficientnet_tf.experiment.assembly import Experiment
+from efficientnet_tf.tpu import lowering, programs
+from efficientnet_tf.tpu.targets import target
+from efficientnet_tf.training import steps
 
 IMAGES = 4  # of a replica
 

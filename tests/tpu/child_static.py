@@ -1,6 +1,6 @@
 """The static check of this project's functions, traced for a TPU: one JSON line for each.
 
-Run as `child_static.py TPU_TYPE MODEL[,MODEL...] [whole]` (or `tiny`), in a process of its own.
+Run as `child_static.py TPU_TYPE MODEL[,MODEL...] [whole]` (or `tiny`), by children.py.
 Without `whole` a network has three blocks, one of them with a residual: what it is traced from in
 a fifth of the time.
 """
@@ -10,16 +10,12 @@ import sys
 from collections import Counter
 from typing import Any
 
-from efficientnet_tf.machine.startup import start_tensorflow
+import tensorflow as tf
+from tiny_experiment import tiny_config
 
-start_tensorflow()
-
-import tensorflow as tf  # noqa: E402
-from tiny_experiment import tiny_config  # noqa: E402
-
-from efficientnet_tf import config as config_lib  # noqa: E402
-from efficientnet_tf.tpu import op_check, programs, tracing  # noqa: E402
-from efficientnet_tf.tpu.targets import target  # noqa: E402
+from efficientnet_tf import config as config_lib
+from efficientnet_tf.tpu import op_check, programs, tracing
+from efficientnet_tf.tpu.targets import target
 
 # Of the short networks: each kind of block that the whole one has.
 BLOCKS = {

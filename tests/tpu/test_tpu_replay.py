@@ -12,10 +12,13 @@ pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"no StableHLO on th
 TOLERANCE = 1e-4
 TABLES = {"weights", "mean_square", "momentum", "average", "step"}
 
+# Of TensorFlow and of JAX: each program runs once, so that fast code takes longer than it saves.
+FAST = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+
 
 @pytest.fixture(scope="module")
 def one_replica() -> dict[str, dict[str, Any]]:
-    return {line["case"]: line for line in json_lines("child_replay.py", "v5litepod-1")}
+    return {line["case"]: line for line in json_lines("child_replay.py", "v5litepod-1", **FAST)}
 
 
 def check(line: dict[str, Any]) -> None:
@@ -39,6 +42,6 @@ def test_with_masks_they_are_those_of_the_step_under_xla(one_replica: Any) -> No
 
 
 def test_four_replicas_are_one_with_four_times_the_images() -> None:
-    (line,) = json_lines("child_replay.py", "v4-8")
+    (line,) = json_lines("child_replay.py", "v4-8", **FAST)
     check(line)
     assert line["apart"] == 0.0  # synchronised: all replicas have the same variables afterwards
