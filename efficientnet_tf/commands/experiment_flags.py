@@ -94,7 +94,7 @@ def parse_experiment(
     Args:
         argv: sys.argv, or what differs from it in other flags alone: ml_collections looks there
             for --config.
-        stored: config.json of a run, which takes the place of a file where --config is not given.
+        stored: what `stored_config` found, which takes the place of an experiment file.
 
     Raises:
         UsageError: a flag or field is unknown or cannot have its value.
@@ -102,11 +102,10 @@ def parse_experiment(
     for argument in argv[1:]:
         if argument.startswith("--config."):
             config_lib.check_name(argument.removeprefix("--config.").split("=", 1)[0])
-    names_a_file = any(argument.startswith("--config=") for argument in argv)
-    if stored is None or names_a_file:
+    if stored is None:
         argv = _with_config_file(argv)
     try:
-        if stored is None or names_a_file:
+        if stored is None:
             config_flags.DEFINE_config_file("config", None, "", flag_values=take.values)
         else:
             config_flags.DEFINE_config_dataclass(
