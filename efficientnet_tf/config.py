@@ -393,11 +393,15 @@ def with_fields(config: ExperimentConfig, changes: Mapping[str, Any]) -> Experim
 
 
 def differences(config: ExperimentConfig, stored: dict[str, Any]) -> list[str]:
-    """Lines `name: stored -> asked` for fields that must not change when a run is resumed."""
+    """Lines `name: stored -> asked` for fields that must not change when a run is resumed.
+
+    A field that is not stored is one that the run's version did not have, and had its default.
+    """
     lines = []
     stored = {_RENAMED.get(name, name): value for name, value in stored.items()}
+    defaults = to_dict(ExperimentConfig())
     for name, value in to_dict(config).items():
-        kept = stored.get(name, value)
+        kept = stored.get(name, defaults[name])
         if isinstance(value, tuple) and isinstance(kept, list):
             kept = tuple(kept)  # JSON has no tuples
         if name not in FREE_ON_RESUME and kept != value:

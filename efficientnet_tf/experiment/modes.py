@@ -21,19 +21,28 @@ from efficientnet_tf.experiment.training import train_to_the_end
 from efficientnet_tf.export import saved_model as export_lib
 from efficientnet_tf.export.options import ExportOptions
 from efficientnet_tf.machine.device import THIS_MACHINE, Device
+from efficientnet_tf.runs.checkpoint_files import set_aside
+from efficientnet_tf.storage import lock
 from efficientnet_tf.training.metrics import Metrics
+from efficientnet_tf.training.multi_worker import Workers
 
 Report = Callable[[str, Source | None, bool], str]
 
 
 @dataclasses.dataclass(frozen=True)
 class Where:
-    """Where a run computes and writes, and in which formats it exports."""
+    """Where a run computes and writes, and in which formats it exports.
+
+    Attributes:
+        start_anew: whether training begins at step 0 where there are checkpoints, which are moved
+            aside.
+    """
 
     model_dir: str
     export_dir: str | None = None
     device: Device = THIS_MACHINE
     export_options: ExportOptions = ExportOptions()
+    start_anew: bool = False
 
 
 def train_and_evaluate(
@@ -44,7 +53,7 @@ def train_and_evaluate(
     Raises:
         Stopped: a signal ended the training; the report is there.
     """
-    with _experiment(config, where) as experiment, _reported(experiment, report):
+    with _training(config, where) as experiment, _reported(experiment, report):
         directory = _export_directory(where)
         experiment.introduce()
         train_to_the_end(experiment, with_evaluation=True)
@@ -59,7 +68,7 @@ def train_and_evaluate(
 
 def train(config: config_lib.ExperimentConfig, where: Where, report: Report | None = None) -> None:
     """Trains without evaluating; raises as `train_and_evaluate` does."""
-    with _experiment(config, where) as experiment, _reported(experiment, report):
+    with _training(config, where) as experiment, _reported(experiment, report):
         experiment.introduce()
         train_to_the_end(experiment, with_evaluation=False)
 
@@ -70,7 +79,7 @@ def train_and_score(config: config_lib.ExperimentConfig, where: Where) -> Metric
     Neither test nor export: for searches, which must not choose by the test split. Raises as
     `train_and_evaluate` does.
     """
-    with _experiment(config, where) as experiment:
+    with _training(config, where) as experiment:
         train_to_the_end(experiment, with_evaluation=True)
         experiment.model.restore_for_use()
         return _final_evaluation(experiment).metrics_alone("minival")
@@ -104,11 +113,30 @@ def export(config: config_lib.ExperimentConfig, where: Where) -> None:
 
 @contextlib.contextmanager
 def _experiment(
-    config: config_lib.ExperimentConfig, where: Where, request: EvaluationRequest | None = None
+    config: config_lib.ExperimentConfig,
+    where: Where,
+    request: EvaluationRequest | None = None,
+    begin: Callable[[Workers], None] = lambda workers: None,
 ) -> Iterator[Experiment]:
-    experiment = Experiment(config, where.model_dir, where.device, request)
+    experiment = Experiment(config, where.model_dir, where.device, request, begin)
     with experiment.workers.together():
         yield experiment
+
+
+@contextlib.contextmanager
+def _training(config: config_lib.ExperimentConfig, where: Where) -> Iterator[Experiment]:
+    """An experiment whose model_dir no other process trains in, however many workers this has."""
+    with contextlib.ExitStack() as stack:
+
+        def begin(workers: Workers) -> None:
+            if workers.is_chief:
+                stack.enter_context(lock.held(where.model_dir))
+                if where.start_anew and (folder := set_aside(where.model_dir)):
+                    workers.say(f"starting anew; what was there is in {folder}")
+            if where.start_anew:
+                workers.wait()
+
+        yield stack.enter_context(_experiment(config, where, begin=begin))
 
 
 @contextlib.contextmanager
