@@ -420,16 +420,17 @@ def check_name(dotted: str) -> None:
         raise UsageError(f'config has no field "{dotted}".{hint}')
 
 
-def _allowed_types(annotation: Any) -> tuple[type, ...]:
+def allowed_types(annotation: Any) -> tuple[type, ...]:
+    """The types of the values that a field of this annotation can have."""
     if isinstance(annotation, types.UnionType):
-        return tuple(t for part in typing.get_args(annotation) for t in _allowed_types(part))
+        return tuple(t for part in typing.get_args(annotation) for t in allowed_types(part))
     if typing.get_origin(annotation) is tuple:
         return (tuple, list)
     return (int, float) if annotation is float else (annotation,)
 
 
 def _check(name: str, field: dataclasses.Field, value: Any) -> None:
-    allowed = _allowed_types(field.type)
+    allowed = allowed_types(field.type)
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         expected = getattr(field.type, "__name__", None) or str(field.type)
         raise UsageError(

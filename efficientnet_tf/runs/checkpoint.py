@@ -100,7 +100,7 @@ def read_classes(model_dir: str) -> tuple[int, tuple[str, ...] | None] | None:
         reason = f"{number} classes, {len(names)} names"
     if reason:
         raise UsageError(f'"{path}" does not say the classes of the run ({reason}).\n{remedy}')
-    return number, None if names is None else tuple(names)
+    return int(content["num_classes"]), None if names is None else tuple(names)
 
 
 def _stored_name(key: str) -> str | None:

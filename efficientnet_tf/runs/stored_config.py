@@ -37,3 +37,12 @@ def read_config(model_dir: str) -> Mapping[str, Any]:
             "--model_dir of a run of main.py."
         )
     return stored
+
+
+def names_files(source: str, data_dir: str | None) -> bool:
+    """Whether a data set of a configuration is a place of files that someone chose.
+
+    A run may come from anywhere, and what its configuration names need not be for its eyes: such
+    places are opened only for a command that names the data or computes on it.
+    """
+    return bool(data_dir) or (":" in source and not source.startswith("tfds:"))

@@ -21,7 +21,7 @@ from efficientnet_tf.models.networks import configured, find_network
 from efficientnet_tf.runs.checkpoint import read_classes, restore_variables
 from efficientnet_tf.runs.checkpoint_files import UnreadableCheckpoint, first_readable, for_use
 from efficientnet_tf.runs.init_record import read_record
-from efficientnet_tf.runs.stored_config import read_config
+from efficientnet_tf.runs.stored_config import names_files, read_config
 from efficientnet_tf.storage.files import exists
 from efficientnet_tf.storage.json_files import read_object
 from efficientnet_tf.zoo import create_model
@@ -183,7 +183,7 @@ def run_classes(model_dir: str, data: DataConfig) -> tuple[int, tuple[str, ...] 
 
 
 def _class_names(model_dir: str, data: DataConfig, classes: int) -> tuple[str, ...] | None:
-    """As classes.json says, or the run's export; else as its data says, if that is still there."""
+    """As classes.json says, or the run's export; else as its data says, if that is built in."""
     stored = read_classes(model_dir)
     if stored is not None and stored[0] == classes and stored[1]:
         return stored[1]
@@ -192,10 +192,9 @@ def _class_names(model_dir: str, data: DataConfig, classes: int) -> tuple[str, .
     try:
         if exists(path):
             names = read_object(path, "").get("class_names")
-        if not names and not data.source.startswith("tfds"):  # that might begin a download
-            names = load_source(
-                data.source, data.data_dir, num_classes=data.num_classes
-            ).class_names
+        is_download = data.source.startswith("tfds")
+        if not names and not is_download and not names_files(data.source, data.data_dir):
+            names = load_source(data.source, num_classes=data.num_classes).class_names
     except (UsageError, RunError, tf.errors.OpError, OSError, ValueError, AttributeError):
         names = None  # numbers then stand for names
     return tuple(names) if names and len(names) == classes else None

@@ -174,7 +174,7 @@ def check_writable(flag: str, path: str, *, make_folder: bool = False) -> None:
             raise IsADirectoryError(0, "it is a folder; give the name of a file")
         if make_folder:
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        trial = f"{path}.{os.getpid()}"
+        trial = os.path.join(os.path.dirname(path), f".{os.getpid()}.{os.path.basename(path)}")
         try:
             with open(trial, "ab") as file:
                 file.write(bytes(_TRIED))

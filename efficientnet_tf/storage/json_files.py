@@ -108,15 +108,16 @@ def misfit(value: Any, expected: Any, name: str = "") -> str:
     """ "" if a value of JSON is as expected, else where and how it is not.
 
     Args:
-        expected: `float` for a number, `int` for a whole number of at least 0, `str`, `list`; a
-            dictionary of what each key holds if it is there; a list of one of these for a list of
-            such values. A tuple: any of these.
+        expected: `float` for a number, `int` for a whole number of at least 0, `str`, `dict`; a
+            list of one of these for a list of such values; a dictionary of what each key holds.
+            Of the outermost one any key may be missing.
     """
-    if isinstance(expected, tuple):
-        return "" if any(not misfit(value, each) for each in expected) else _said(name, value)
     if isinstance(expected, dict):
         if not isinstance(value, dict):
             return _said(name, value)
+        missing = [key for key in expected if key not in value]
+        if name and missing:
+            return f"{name} has no {missing[0]}"
         parts: Sequence[tuple[Any, Any, str]] = [
             (value[key], each, f"{name}.{key}".lstrip("."))
             for key, each in expected.items()

@@ -13,7 +13,6 @@ from typing import Any, TextIO
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf.message import DecodeError
 
 from efficientnet_tf.storage.files import CannotWrite, append_text, exists, replacing, write_text
 from efficientnet_tf.storage.json_files import read_records
@@ -192,7 +191,8 @@ def _cut_lines(path: str, step: int) -> list[str]:
     Returns:
         A warning if other lines were no records and were dropped, too.
     """
-    kept, wrong = [], []
+    kept: list[str] = []
+    wrong: list[str] = []
     if exists(path):
         remedy = "Put the file back from a copy, or remove it: the run goes on without its past."
         records, wrong = read_records(path, remedy)
@@ -219,12 +219,12 @@ def cut_events(folder: str, step: int) -> None:
         kept: list[bytes] = []
         is_whole = True
         try:
-            for record in tf.compat.v1.io.tf_record_iterator(path):
+            for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
                 if tf.compat.v1.Event.FromString(record).step <= step:
                     kept.append(record)
                 else:
                     is_whole = False
-        except (tf.errors.DataLossError, DecodeError):  # a kill in the midst of a record
+        except tf.errors.DataLossError:  # a kill in the midst of a record
             is_whole = False
         if not is_whole:
             with replacing(path) as temporary, tf.io.TFRecordWriter(temporary) as writer:

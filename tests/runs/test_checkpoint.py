@@ -366,11 +366,15 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b'{"train.seed": ', b"[]", b"\xff\xfe\0"])
 def test_a_broken_configuration_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "config.json").write_bytes(content)
-    with pytest.raises(UsageError, match=r"config.json\"( is empty|, line 1: ).*\nPut the file back"):
+    with pytest.raises(
+        UsageError, match=r"config.json\"( is empty|, line 1: ).*\nPut the file back"
+    ):
         check_model_dir(str(tmp_path), configured())
 
 
 def test_a_configuration_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").mkdir()
-    with pytest.raises(UsageError, match=f'^--model_dir: "{tmp_path}/config.json" cannot be read: '):
+    with pytest.raises(
+        UsageError, match=f'^--model_dir: "{tmp_path}/config.json" cannot be read: '
+    ):
         check_model_dir(str(tmp_path), configured())
