@@ -309,7 +309,9 @@ def test_scores_are_said_before_they_are_written(
 def test_a_place_that_cannot_be_written_is_said_before_the_work(
     finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any) -> None:
+    def full(path: str, mode: str, *others: int) -> Any:
+        if mode == "rb":
+            return open(path, mode, *others)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(files, "open", full, raising=False)
