@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from efficientnet_tf.errors import RunError, UsageError
-from efficientnet_tf.runs import jobs
+from efficientnet_tf.runs import data_record, jobs
 from efficientnet_tf.storage.files import write_json
 from efficientnet_tf.storage.lock import lock
 from efficientnet_tf.storage.paths import is_remote
@@ -72,13 +72,14 @@ def run_all(
     Raises:
         UsageError: main.py refused the flags, or the folder holds runs of other flags, is in use
             or cannot be written.
-        RunError: a run failed.
+        RunError: a run failed, or the data set has changed between two.
         Stopped: a signal ended a run.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for run in runs:
         result = train(run, flags, folder)
         found.append(result)
+        _check_same_data(folder, [each.name for each in runs[: len(found)]])
         say(f"{run.name}: {describe(result)}")
     return found
 
@@ -137,6 +138,23 @@ def _check_flags(model_dir: Path, flags: Sequence[str]) -> None:
             )
         return
     path.write_text(json.dumps(list(flags), indent=2), encoding="utf-8")
+
+
+def _check_same_data(folder: str, names: Sequence[str]) -> None:
+    """Of folds, train and minival are other parts of the same images."""
+    seen = {}
+    for name in names:
+        stored = data_record.read(str(Path(folder) / name))
+        if stored is not None:
+            splits = stored["splits"]
+            together = splits["train"]["images"] + splits["minival"]["images"]
+            seen[(together, splits["test"]["fingerprint"])] = name
+    if len(seen) > 1:
+        first, second, *_ = seen.values()
+        raise RunError(
+            f"the data set has changed between {first} and {second}: their results cannot be "
+            "joined.\nBring back the images of then, or repeat all runs in another --model_dir."
+        )
 
 
 def describe(result: dict[str, Any]) -> str:
