@@ -18,6 +18,7 @@ from typing import Any
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.runs import data_record, jobs
 from efficientnet_tf.storage.files import write_json
+from efficientnet_tf.storage.json_files import misfit, read_object, read_text
 from efficientnet_tf.storage.lock import lock
 from efficientnet_tf.storage.paths import is_remote
 
@@ -122,7 +123,12 @@ def _result(model_dir: Path, split: str) -> dict[str, Any] | None:
     for weights in ("", "-raw"):
         path = model_dir / f"evaluation-{split}{weights}.json"
         if path.exists():
-            return json.loads(path.read_text(encoding="utf-8"))
+            remedy = "Remove it: the same command evaluates again."
+            result = read_object(str(path), remedy)
+            reason = misfit(result, dict.fromkeys(METRICS, float))
+            if reason or not {"top1", "loss"} <= result.keys():
+                raise UsageError(f'"{path}" holds no result ({reason or "no scores"}).\n{remedy}')
+            return result
     return None
 
 
@@ -130,14 +136,21 @@ def _check_flags(model_dir: Path, flags: Sequence[str]) -> None:
     """A folder is for one command; its flags are kept there."""
     path = model_dir / _FLAGS
     if path.exists() and (model_dir / _BEGUN).exists():
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        remedy = "Use another --model_dir."
+        try:
+            stored = json.loads(read_text(str(path), remedy))
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, UsageError):
+                raise
+            raise UsageError(f'"{path}" holds no flags ({error}).\n{remedy}') from error
         if stored != list(flags):
+            shown = " ".join(map(str, stored)) if isinstance(stored, list) else repr(stored)
             raise UsageError(
-                f'--model_dir: "{model_dir}" was begun with other flags: {" ".join(stored)}. Use '
-                "the same, or another --model_dir."
+                f'--model_dir: "{model_dir}" was begun with other flags: {shown}. Use the same, or '
+                "another --model_dir."
             )
         return
-    path.write_text(json.dumps(list(flags), indent=2), encoding="utf-8")
+    write_json(str(path), list(flags))
 
 
 def _check_same_data(folder: str, names: Sequence[str]) -> None:

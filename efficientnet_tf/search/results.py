@@ -16,6 +16,7 @@ from typing import Any
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.storage.files import write_text
+from efficientnet_tf.storage.json_files import read_text
 
 RESULTS = "results.jsonl"
 
@@ -92,8 +93,7 @@ class Results:
     def _read(self) -> list[Result]:
         if not os.path.exists(self.path):
             return []
-        with open(self.path, encoding="utf-8") as file:
-            text = file.read()
+        text = read_text(self.path, "Put the file back from a copy, or use another folder.")
         whole, _, unfinished = text.rpartition("\n")
         rows = []
         for number, line in enumerate(whole.splitlines(), start=1):
