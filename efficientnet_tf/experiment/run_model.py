@@ -11,7 +11,7 @@ from efficientnet_tf.evaluation.target import Target
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.optim.ema import ema_enabled
 from efficientnet_tf.runs import checkpoint_files
-from efficientnet_tf.runs.checkpoint import Checkpointer, check_model_dir
+from efficientnet_tf.runs.checkpoint import Checkpointer
 from efficientnet_tf.runs.checkpoint_files import BEST, NEWEST
 from efficientnet_tf.runs.init_record import read_record
 from efficientnet_tf.training.connect import is_tpu
@@ -46,7 +46,6 @@ class RunModel:
         fields = {**asdict(config.model), "resolution": target.resolution}
         self.network = configured(**fields)
         self._create = partial(create_model, **fields, classes=target.num_classes)
-        check_model_dir(self.model_dir, config)
         self._say = workers.say
         begun = bool(checkpoint_files.saved(self.model_dir, NEWEST, BEST))
         self.initial = read_record(self.model_dir) if begun else None

@@ -14,7 +14,7 @@ that is damaged nevertheless is passed over for an older one (`checkpoint_files.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -24,8 +24,7 @@ from efficientnet_tf.errors import RunError, UsageError, first_line
 from efficientnet_tf.runs import checkpoint_files
 from efficientnet_tf.runs.checkpoint_files import BEST, NEWEST, UnreadableCheckpoint
 from efficientnet_tf.runs.stored_config import stored_fields
-from efficientnet_tf.storage.files import exists, write_json
-from efficientnet_tf.storage.json_files import misfit, read_object
+from efficientnet_tf.storage.files import write_json
 from efficientnet_tf.training.multi_worker import Workers
 from efficientnet_tf.training.state import TrainState
 
@@ -73,34 +72,9 @@ def claim_model_dir(model_dir: str, config: config_lib.ExperimentConfig) -> None
             f'--model_dir: "{model_dir}" cannot be written: {first_line(error)}. '
             "Give a folder that you may write to."
         ) from error
-    write_json(os.path.join(model_dir, "config.json"), config_lib.to_dict(config))
-
-
-def write_classes(model_dir: str, num_classes: int, class_names: Sequence[str] | None) -> None:
-    """Writes classes.json, so that a run can be used where its data set is not."""
-    names = None if class_names is None else list(class_names)
-    content = {"num_classes": num_classes, "class_names": names}
-    write_json(os.path.join(model_dir, "classes.json"), content)
-
-
-def read_classes(model_dir: str) -> tuple[int, tuple[str, ...] | None] | None:
-    """Number and names of the classes of a run; None if it is older than classes.json.
-
-    Raises:
-        UsageError: the file cannot be understood.
-    """
-    path = os.path.join(model_dir, "classes.json")
-    if not exists(path):
-        return None
-    remedy = "Remove it: the classes are then read from the run's checkpoint and its data set."
-    content = read_object(path, remedy)
-    number, names = content.get("num_classes"), content.get("class_names")
-    reason = misfit(number, int) or (misfit(names, [str]) if names is not None else "")
-    if not reason and names is not None and len(names) != number:
-        reason = f"{number} classes, {len(names)} names"
-    if reason:
-        raise UsageError(f'"{path}" does not say the classes of the run ({reason}).\n{remedy}')
-    return int(content["num_classes"]), None if names is None else tuple(names)
+    # What was accepted once is not accepted for ever.
+    stored = {**config_lib.to_dict(config), "data.accept_changes": False}
+    write_json(os.path.join(model_dir, "config.json"), stored)
 
 
 def _stored_name(key: str) -> str | None:

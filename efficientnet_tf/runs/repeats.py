@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from efficientnet_tf.errors import RunError, UsageError
-from efficientnet_tf.runs import jobs
+from efficientnet_tf.runs import data_record, jobs
 from efficientnet_tf.storage.files import write_json
 from efficientnet_tf.storage.json_files import misfit, read_object, read_text
 from efficientnet_tf.storage.lock import lock
@@ -73,13 +73,14 @@ def run_all(
     Raises:
         UsageError: main.py refused the flags, or the folder holds runs of other flags, is in use
             or cannot be written.
-        RunError: a run failed.
+        RunError: a run failed, or the data set has changed between two.
         Stopped: a signal ended a run.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for run in runs:
         result = train(run, flags, folder)
         found.append(result)
+        _check_same_data(folder, [each.name for each in runs[: len(found)]])
         say(f"{run.name}: {describe(result)}")
     return found
 
@@ -150,6 +151,23 @@ def _check_flags(model_dir: Path, flags: Sequence[str]) -> None:
             )
         return
     write_json(str(path), list(flags))
+
+
+def _check_same_data(folder: str, names: Sequence[str]) -> None:
+    """Of folds, train and minival are other parts of the same images."""
+    seen = {}
+    for name in names:
+        stored = data_record.read(str(Path(folder) / name))
+        if stored is not None:
+            splits = stored["splits"]
+            together = splits["train"]["images"] + splits["minival"]["images"]
+            seen[(together, splits["test"]["fingerprint"])] = name
+    if len(seen) > 1:
+        first, second, *_ = seen.values()
+        raise RunError(
+            f"the data set has changed between {first} and {second}: their results cannot be "
+            "joined.\nBring back the images of then, or repeat all runs in another --model_dir."
+        )
 
 
 def describe(result: dict[str, Any]) -> str:

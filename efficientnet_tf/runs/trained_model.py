@@ -18,8 +18,9 @@ from efficientnet_tf.data.sources.by_name import load_source
 from efficientnet_tf.errors import RunError, UsageError, first_line
 from efficientnet_tf.importers import weights_file
 from efficientnet_tf.models.networks import configured, find_network
-from efficientnet_tf.runs.checkpoint import read_classes, restore_variables
+from efficientnet_tf.runs.checkpoint import restore_variables
 from efficientnet_tf.runs.checkpoint_files import UnreadableCheckpoint, first_readable, for_use
+from efficientnet_tf.runs.data_record import read_classes
 from efficientnet_tf.runs.init_record import read_record
 from efficientnet_tf.runs.stored_config import names_files, read_config
 from efficientnet_tf.storage.files import exists

@@ -19,9 +19,8 @@ from efficientnet_tf.runs.checkpoint import (
     Checkpointer,
     check_model_dir,
     claim_model_dir,
-    read_classes,
-    write_classes,
 )
+from efficientnet_tf.runs.data_record import read_classes, write_classes
 from efficientnet_tf.training.state import TrainState
 
 
