@@ -7,9 +7,9 @@ python main.py export --weights=b0.safetensors --export_dir=exports/b0 photos/ '
 --export_dir is the folder of the SavedModel; the other formats lie beside it: DIR.int8.tflite,
 DIR.onnx, ... Each is loaded in its own runtime and compared with the network, on the images given
 (files, folders, patterns, - for a list) or, of a run without any, on its test split, or on noise
-where its data is not there; the proof is stored as JSON. int8 is calibrated with the images after the first --export_images, or with those
-if there are no others. Exit code 0: done; 1: a file differs too much or cannot be written; 2: wrong
-use.
+where its data is not there; the proof is stored as JSON. int8 is calibrated with the images after
+the first --export_images, or with those if there are no others. Exit code 0: done; 1: a file
+differs too much or cannot be written; 2: wrong use.
 """
 
 import sys
@@ -60,7 +60,9 @@ def run(given: SimpleNamespace) -> None:
                     f"--model_dir={model_dir} IMAGE ..."
                 ) from error
             print(f"warning: the run's data is not there ({missing}).", file=sys.stderr)
-            print("The export is proved on pictures of noise; images may be named.", file=sys.stderr)
+            print(
+                "The export is proved on pictures of noise; images may be named.", file=sys.stderr
+            )
     from efficientnet_tf.export.on_images import default_directory, export_on_images
 
     export_on_images(

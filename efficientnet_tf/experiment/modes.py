@@ -171,9 +171,7 @@ def _final_evaluation(experiment: Experiment) -> FinalEvaluation:
 
 def _own_source(config: config_lib.ExperimentConfig) -> Source:
     """The data of a run; raises as `configured_source`."""
-    return configured_source(
-        config.data, configured(**dataclasses.asdict(config.model)).resolution
-    )
+    return configured_source(config.data, configured(**dataclasses.asdict(config.model)).resolution)
 
 
 def missing_data(config: config_lib.ExperimentConfig) -> str:
