@@ -130,7 +130,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is given twice"):
         read_runs([run, run])
     (tmp_path / "run" / "config.json").write_text("[]")
-    with pytest.raises(UsageError, match="holds no object"):
+    with pytest.raises(UsageError, match=r"line 1: expected an object, received list\.\nGive the"):
         read_run(run)
 
 
