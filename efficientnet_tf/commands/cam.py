@@ -23,6 +23,8 @@ from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.inference.image_list import image_paths
 
+NEEDS = ("matplotlib", "PIL")
+
 
 def take_flags(take: FlagGroups) -> None:
     take.heading("Which networks")

@@ -13,6 +13,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.machine.packages import require
+from efficientnet_tf.models import networks
 from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class Word(NamedTuple):
         resumable: whether the same command goes on where it was interrupted.
         for_a_run: whether the configuration is that of --model_dir where --config is not given.
         passes_on: whether flags that it does not declare are among the `arguments`.
+        needs: modules that it imports only when work was done, keys of `packages.INSTALL`.
         reads_flags: whether `run` takes the command line instead, to read its flags by `given_by`
             when it can: where nothing is installed there is nothing to read them by.
     """
@@ -69,9 +72,11 @@ class Word(NamedTuple):
     for_a_run: bool
     passes_on: bool
     reads_flags: bool
+    needs: Sequence[str]
 
 
 def word_of(name: str) -> Word:
+    """The file of a word; see `WORDS`."""
     module: Any = import_module(f"efficientnet_tf.commands.{name.replace('-', '_')}")
     options = ("RESUMABLE", "FOR_A_RUN", "PASSES_ON", "READS_FLAGS")
     return Word(
@@ -79,6 +84,7 @@ def word_of(name: str) -> Word:
         module.take_flags,
         module.run,
         *(getattr(module, option, False) for option in options),
+        getattr(module, "NEEDS", ()),
     )
 
 
@@ -135,6 +141,8 @@ def given_by(word: Word, take: "FlagGroups", argv: Sequence[str]) -> SimpleNames
         given = take.given()
         given.config = config
         given.default_model_dir = experiment_flags.default_model_dir(take, config)
+    for name in (getattr(given, "model", None), *(getattr(given, "models", None) or ())):
+        networks.trust(name)
     given.arguments = arguments
     return given
 
@@ -158,6 +166,7 @@ def _run(argv: Sequence[str]) -> int | None:
         print(help_text(name, word, take))
         return None
     given = given_by(word, take, argv)
+    require(f"the word {name}", *word.needs)
     return exit_code(lambda: word.run(given), resumable=word.resumable)
 
 

@@ -13,6 +13,8 @@ from types import SimpleNamespace
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import RunError
 
+NEEDS = ("jinja2", "matplotlib")
+
 
 def take_flags(take: FlagGroups) -> None:
     take.text("output", None, "HTML file to write")

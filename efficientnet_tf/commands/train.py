@@ -20,6 +20,7 @@ from efficientnet_tf.evaluation.request import FLAGS as OF_EVALUATE
 from efficientnet_tf.models.networks import configured
 
 _MODES = ("train_and_eval", "train", "eval", "export")
+NEEDS = ("jinja2", "matplotlib", "PIL")
 
 
 def take_flags(take: FlagGroups) -> None:

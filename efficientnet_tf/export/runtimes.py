@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.machine.packages import require
 from efficientnet_tf.machine.startup import stderr_held_back
 
 Run = Callable[[np.ndarray], np.ndarray]
@@ -67,8 +68,8 @@ def _saved_model(path: str) -> Run:
 def _lite(path: str, threads: int | None) -> Run:
     try:
         from ai_edge_litert.interpreter import Interpreter
-    except ImportError:  # TensorFlow brings the same runtime, under its former name
-        from tensorflow.lite import Interpreter
+    except ImportError:  # TensorFlow brings the same runtime; as a module it is not to be found
+        Interpreter = tf.lite.Interpreter
     with stderr_held_back():  # it tells which delegate it made
         interpreter = Interpreter(path, num_threads=threads)
         interpreter.allocate_tensors()
@@ -84,12 +85,9 @@ def _lite(path: str, threads: int | None) -> Run:
 
 
 def _onnx(path: str, threads: int | None) -> Run:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UsageError(
-            "ONNX Runtime is not installed: pip install 'efficientnet_tf[onnx]'"
-        ) from error
+    require(f'"{path}"', "onnxruntime")
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     if threads is not None:

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from efficientnet_tf.errors import UsageError, first_line
+from efficientnet_tf.errors import UsageError, on_one_line
 from efficientnet_tf.importers.weights_source import check_file, reading
+from efficientnet_tf.machine.packages import require
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 _NESTED = ("state_dict", "model", "model_state_dict")
@@ -102,14 +103,9 @@ def _safetensors(path: str, settings: dict[str, Any]) -> TorchFile:
 
 
 def _torch(path: str) -> Any:
-    try:
-        return importlib.import_module("torch")
-    except ImportError as error:
-        raise UsageError(
-            f'--from: "{path}" is a pickle of PyTorch, which is not installed. Install it '
-            "(`pip install torch`), or save the model elsewhere as .safetensors: "
-            "safetensors.torch.save_file(model.state_dict(), FILE)."
-        ) from error
+    elsewhere = "safetensors.torch.save_file(model.state_dict(), FILE) where the model is"
+    require(f'--from: "{path}" is a pickle of PyTorch, and reading it', "torch", instead=elsewhere)
+    return importlib.import_module("torch")
 
 
 def _pickled(path: str, settings: dict[str, Any], use_ema: bool) -> TorchFile:
@@ -119,9 +115,8 @@ def _pickled(path: str, settings: dict[str, Any], use_ema: bool) -> TorchFile:
         with torch.serialization.safe_globals([argparse.Namespace]):
             stored = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling and torch raise many kinds
-        reason = first_line(error)
         raise UsageError(
-            f'--from: "{path}" cannot be read as tensors alone: {reason[:200]} It is damaged, no '
+            f'--from: "{path}" cannot be read as tensors alone: {on_one_line(error)} It is damaged, no '
             "file of PyTorch, or holds a whole model, which is never loaded as it can run code: "
             "save model.state_dict() instead."
         ) from error

@@ -17,19 +17,36 @@ BASELINES: dict[str, ScalableNetwork] = {
     network.name: network for network in (MOBILENET_V1, MOBILENET_V2, RESNET_50, RESNET_50_V15)
 }
 _FILE = ".py:"
+_trusted: set[str] = set()
 
 
 def network_names() -> list[str]:
     return [*VARIANTS, *BASELINES]
 
 
+def is_file(name: Any) -> bool:
+    """Whether a network is one of the user's own, `file.py:NAME`."""
+    return _FILE in str(name)
+
+
+def trust(name: Any) -> None:
+    """Notes that the user of this process named a network: its file may be run.
+
+    For command lines, configuration files and arguments of Python functions, and for nothing that
+    was read as data: a run, a file of weights or a search of others may name any file.
+    """
+    if is_file(name):
+        _trusted.add(str(name))
+
+
 def find_network(name: str) -> ScalableNetwork:
     """The baseline of this name, in upper or lower case, or of `file.py:NAME`.
 
     Raises:
-        UsageError: no such network; the message offers the nearest names.
+        UsageError: no such network, the message offers the nearest names; or a file that the user
+            did not name, see `trust`.
     """
-    if _FILE in str(name):
+    if is_file(name):
         return _from_file(str(name))
     for known, network in (*VARIANTS.items(), *BASELINES.items()):
         if known.lower() == str(name).lower():
@@ -42,6 +59,11 @@ def find_network(name: str) -> ScalableNetwork:
 
 def _from_file(name: str) -> ScalableNetwork:
     """A network that a Python file of the user defines; the file is run."""
+    if name not in _trusted:
+        raise UsageError(
+            f'model "{name}" is a Python file that stored data names, so it was not run.\n'
+            f"If you trust this file, name it yourself: --model={name}."
+        )
     path, attribute = name.rsplit(":", 1)
     if not os.path.isfile(path):
         raise UsageError(f'model "{name}": no file "{path}".')

@@ -29,6 +29,7 @@ from efficientnet_tf.data.sources.holdout import (
 )
 from efficientnet_tf.data.sources.records import Parse, RecordFiles, RecordSource
 from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.machine.packages import require
 from efficientnet_tf.storage.paths import expanded, is_remote
 
 # tensorflow_datasets is imported where it is used, because few runs need it; its types are Any.
@@ -66,6 +67,7 @@ def tfds_source(
                 f"{argument} must be a whole number of images, or 0 for the default, received "
                 f"{value!r}."
             )
+    require(f"data.source=tfds:{name}", "tensorflow_datasets")
     builder = _prepared_builder(expanded(name), data_dir and expanded(data_dir))
     where = f'the data set "tfds:{name}"'
     image_key, label_key = _image_and_label(builder.info, where)
