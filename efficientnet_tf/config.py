@@ -424,7 +424,8 @@ def _allowed_types(annotation: Any) -> tuple[type, ...]:
     return (int, float) if annotation is float else (annotation,)
 
 
-def _check(name: str, field: dataclasses.Field, value: Any) -> None:
+def check_value(name: str, field: dataclasses.Field, value: Any) -> None:
+    """Raises a UsageError if a field cannot have a value; `name` is for the message."""
     allowed = _allowed_types(field.type)
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         expected = getattr(field.type, "__name__", None) or str(field.type)
@@ -495,7 +496,7 @@ def finish(config: Any) -> ExperimentConfig:
             f"ExperimentConfig, received {type(config).__name__}."
         )
     for name, field, value in fields(config):
-        _check(name, field, value)
+        check_value(name, field, value)
     if isinstance(config.model.blocks_args, list):
         config.model.blocks_args = tuple(config.model.blocks_args)
     _check_sizes(config)

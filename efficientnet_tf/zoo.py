@@ -58,8 +58,8 @@ def load_weights(model: keras.Model, weights: str, network: str) -> None:
     except (OSError, ValueError) as error:
         raise UsageError(
             f'weights: "{weights}" cannot be loaded into {model.name}: {on_one_line(error)}\n'
-            "Give a file saved with model.save_weights of the same network: same name, coefficients "
-            "and classes."
+            "Give a file saved with model.save_weights of the same network: same name, "
+            "coefficients and classes."
         ) from error
 
 

@@ -193,11 +193,11 @@ def _checked_shape(input_shape: Any) -> tuple[int | None, int | None, int]:
     except (TypeError, ValueError):
         height = width = channels = 0
     sides = tuple(None if side is None else whole_number(side) or 0 for side in (height, width))
+    shown = tuple(input_shape) if isinstance(input_shape, (list, tuple)) else repr(input_shape)
     if 0 in sides or whole_number(channels) != 3:
         raise UsageError(
             "input_shape must be (height, width, 3), images with three colours, received "
-            f"{input_shape!r}.\n"
-            "Either side may be None. Repeat the channel of grey images three times."
+            f"{shown}. Repeat the channel of grey images three times."
         )
     return sides[0], sides[1], 3
 

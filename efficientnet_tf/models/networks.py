@@ -40,13 +40,15 @@ def trust(name: Any) -> None:
 
 
 def find_network(name: str) -> ScalableNetwork:
-    """The baseline of this name, in upper or lower case, or of `file.py:NAME`.
+    """The baseline of this name, in upper or lower case, or of `file.py:NAME`, which is run.
+
+    For names that a person gave; what stored data say goes through `configured`.
 
     Raises:
-        UsageError: no such network, the message offers the nearest names; or a file that the user
-            did not name, see `trust`.
+        UsageError: no such network; the message offers the nearest names.
     """
     if is_file(name):
+        trust(name)
         return _from_file(str(name))
     for known, network in (*VARIANTS.items(), *BASELINES.items()):
         if known.lower() == str(name).lower():
@@ -59,11 +61,6 @@ def find_network(name: str) -> ScalableNetwork:
 
 def _from_file(name: str) -> ScalableNetwork:
     """A network that a Python file of the user defines; the file is run."""
-    if name not in _trusted:
-        raise UsageError(
-            f'model "{name}" is a Python file that stored data names, so it was not run.\n'
-            f"If you trust this file, name it yourself: --model={name}."
-        )
     path, attribute = name.rsplit(":", 1)
     if not os.path.isfile(path):
         raise UsageError(f'model "{name}": no file "{path}".')
@@ -105,8 +102,14 @@ def configured(
     Coefficients of an EfficientNet replace those of the variant, as in the official code.
 
     Raises:
-        UsageError: an unknown name, a value out of range, or one that the network has no use for.
+        UsageError: an unknown name, a value out of range, or one that the network has no use for;
+            a Python file that nobody named in this process, see `trust`.
     """
+    if is_file(name) and str(name) not in _trusted:
+        raise UsageError(
+            f'model "{name}" is a Python file that stored data name, so it was not run.\n'
+            f"If you trust this file, name it yourself: --model={name}."
+        )
     if str(name).lower() in (variant.lower() for variant in VARIANTS):
         return make_architecture(
             name,

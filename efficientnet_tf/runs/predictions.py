@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.storage.archive import check_inflation
 from efficientnet_tf.storage.files import read_bytes, write_bytes
 
 # 0.8 GB in memory. Of a larger table only `scores.Outcomes` are kept, and no file is written.
@@ -56,8 +57,11 @@ def load(path: str) -> Predictions:
     """
     content = read_bytes(path)
     try:
+        check_inflation("predictions", path, content)
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in _TYPES}
+    except UsageError:
+        raise
     except (*_UNREADABLE, zipfile.BadZipFile) as error:
         raise UsageError(
             f'"{path}" holds no predictions ({type(error).__name__}: {error}). Expected a '
