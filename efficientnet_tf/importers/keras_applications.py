@@ -51,7 +51,7 @@ def open_file(path: str, kind: str = "keras.applications") -> WeightsSource:
     notes: list[str] = []
     with reading(path, *DAMAGED):  # by numbers in its settings that are none
         _check(file)
-        head_fault = _head_fault(file, dense, notes)
+        head_fault = _head_fault(file, dense)
         affine = None if kind == "qubvel/efficientnet" else _affine(file, notes)
         if affine is not None and not all(map(_is_usable, affine, (True, False))):
             raise ValueError("what its layers do to a pixel before the stem is no number")
@@ -119,16 +119,18 @@ def _is_usable(numbers: np.ndarray, divides: bool) -> bool:
     return bool(np.all(np.isfinite(numbers)) and (not divides or np.all(numbers)))
 
 
-def _head_fault(file: KerasFile, dense: Sequence[str], notes: list[str]) -> str | None:
-    """Why the classifier cannot be taken: it is no softmax, which ours are. None if it can."""
+def _head_fault(file: KerasFile, dense: Sequence[str]) -> str | None:
+    """Why the classifier cannot be taken; None if it can.
+
+    Ours are a softmax: of its logits, where nothing follows the dense layer. A file of weights alone
+    does not say.
+    """
     if file.settings is None or len(dense) != 1:
         return None
     behind = list(itertools.dropwhile(lambda one: one["config"]["name"] != dense[0], file.settings))
     found = [name for name in map(_function, behind) if name not in _NO_FUNCTION]
     if found and found != ["softmax"]:
         return f"{dense[0]} is followed by {', '.join(found)}"
-    if behind and not found:
-        notes.append(f"{dense[0]} gives logits; ours are followed by a softmax")
     return None
 
 

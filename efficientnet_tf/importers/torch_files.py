@@ -18,7 +18,7 @@ import numpy as np
 
 from efficientnet_tf.errors import UsageError, on_one_line
 from efficientnet_tf.importers.weights_source import check_file, reading
-from efficientnet_tf.machine.packages import require
+from efficientnet_tf.machine.packages import is_installed
 from efficientnet_tf.storage.archive import check_inflation
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
@@ -105,8 +105,12 @@ def _safetensors(path: str, settings: dict[str, Any]) -> TorchFile:
 
 
 def _torch(path: str) -> Any:
-    elsewhere = "safetensors.torch.save_file(model.state_dict(), FILE) where the model is"
-    require(f'--from: "{path}" is a pickle of PyTorch, and reading it', "torch", instead=elsewhere)
+    if not is_installed("torch"):
+        raise UsageError(
+            f'--from: "{path}" is a pickle of PyTorch, which is not installed.\n'
+            "Install it (`pip install torch`), or save the model elsewhere as .safetensors: "
+            "safetensors.torch.save_file(model.state_dict(), FILE)."
+        )
     return importlib.import_module("torch")
 
 

@@ -180,7 +180,8 @@ def read_info(path: str) -> WeightsInfo:
 def numbers(path: str) -> int:
     """How many numbers the arrays of a file hold, by its header. Raises a UsageError as `load`."""
     file = _checked(path)[0]
-    return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
+    names = file.keys()
+    return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
 
 
 def load(path: str) -> tuple[dict[str, np.ndarray], WeightsInfo]:

@@ -49,7 +49,6 @@ INSTALL = {
     "sklearn": "pip install scikit-learn",
     "tensorflow_datasets": "pip install tensorflow-datasets importlib_resources",
     "tf2onnx": "pip install 'efficientnet_tf[onnx]'",
-    "torch": "pip install torch",
 }
 
 

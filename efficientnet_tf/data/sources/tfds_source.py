@@ -28,6 +28,7 @@ from efficientnet_tf.data.sources.holdout import (
     name_splits,
 )
 from efficientnet_tf.data.sources.records import Parse, RecordFiles, RecordSource
+from efficientnet_tf.data.sources.tfds_features import check_features
 from efficientnet_tf.errors import RunError, UsageError, nearest
 from efficientnet_tf.machine.packages import require
 from efficientnet_tf.storage.paths import expanded, is_remote
@@ -103,6 +104,7 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
     """TFDS's object for the set, whose files are on disk, as TFRecords."""
     import tensorflow_datasets as tfds
 
+    check_features(name, data_dir)
     if _is_set(name):
         if data_dir:
             raise UsageError(
