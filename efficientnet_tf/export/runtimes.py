@@ -5,6 +5,7 @@ probabilities [batch, classes], whatever the file's own types and batch are.
 """
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -70,7 +71,9 @@ def _lite(path: str, threads: int | None) -> Run:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:  # TensorFlow brings the same runtime; as a module it is not to be found
         Interpreter = tf.lite.Interpreter
-    with stderr_held_back():  # it tells which delegate it made
+    # It tells which delegate it made, and TensorFlow's that another package is to come.
+    with stderr_held_back(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         interpreter = Interpreter(path, num_threads=threads)
         interpreter.allocate_tensors()
     (read,), (written,) = interpreter.get_input_details(), interpreter.get_output_details()
