@@ -18,7 +18,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.errors import UsageError, nearest, whole_number
 
 # The part of data.source before the colon.
 SOURCES = ("imagenet", "tfrecord", "folder", "csv", "tfds", "digits", "synthetic")
@@ -56,7 +56,8 @@ class _Section:
             raise UsageError(f'config has no field "{name}".{nearest(name, declared)}')
         if self.__dict__.get("_frozen"):
             raise UsageError(f'config field "{name}" cannot change after the run has started.')
-        self.__dict__[name] = value
+        number = whole_number(value, -(2**63))  # numpy's, too, which JSON does not know
+        self.__dict__[name] = value if number is None else number
 
     def freeze(self) -> None:
         for field in dataclasses.fields(self):

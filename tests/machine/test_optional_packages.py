@@ -2,7 +2,6 @@
 
 import importlib.abc
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ class _Blocked(importlib.abc.MetaPathFinder):
 
 
 @pytest.fixture
-def without(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def without(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Hides packages, and makes the start of TensorFlow a failure: it would be work."""
 
     def hide(*names: str) -> None:
@@ -40,7 +39,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         pytest.fail("work began without the package")
 
     monkeypatch.setattr(startup, "start_tensorflow", started)
-    yield hide
+    return hide
 
 
 @pytest.mark.parametrize("package", ["tf2onnx", "onnx", "onnxruntime"])

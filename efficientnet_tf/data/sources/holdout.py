@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import UsageError, whole_number
 
 PAPER_MINIVAL = 25_000  # images of ImageNet's train that the paper chooses checkpoints on
 
@@ -150,7 +150,7 @@ def hold_out_missing(
     train = rows["train"]
     counts = {}
     for split, asked, at_most in (("test", test, None), ("minival", minival, PAPER_MINIVAL)):
-        if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
+        if whole_number(asked, 0) is None:
             raise UsageError(
                 f"{split} must be a whole number of images, or 0 for a tenth of train, received "
                 f"{asked!r}."
@@ -190,7 +190,7 @@ def _shares(
 
 
 def _check_seed(seed: int) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+    if whole_number(seed, 0) is None or seed >= 2**31:
         raise UsageError(
             f"split_seed must be a whole number from 0 to 2**31 - 1, received {seed!r}."
         )

@@ -29,7 +29,7 @@ from efficientnet_tf.data.sources.holdout import (
 )
 from efficientnet_tf.data.sources.records import Parse, RecordFiles, RecordSource
 from efficientnet_tf.data.sources.tfds_features import check_features
-from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.errors import RunError, UsageError, nearest, whole_number
 from efficientnet_tf.machine.packages import require
 from efficientnet_tf.storage.paths import expanded, is_remote
 
@@ -63,7 +63,7 @@ def tfds_source(
         RunError: the set is not on disk and TFDS could not prepare it.
     """
     for argument, value in (("minival", minival), ("test", test)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        if whole_number(value, 0) is None:
             raise UsageError(
                 f"{argument} must be a whole number of images, or 0 for the default, received "
                 f"{value!r}."
