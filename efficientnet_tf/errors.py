@@ -36,8 +36,8 @@ def on_one_line(error: BaseException, limit: int = 300) -> str:
     """
     text = " ".join(str(error).split()) or type(error).__name__
     if len(text) > limit:
-        ends = [match.end() for match in re.finditer(r"[.!?](?= [A-Z\[])", text)]
-        text = text[: max([end for end in ends if end <= limit], default=(ends or [None])[0])]
+        ends = [match.end() for match in re.finditer(r"[.!?](?= [A-Z\[])", text)] or [len(text)]
+        text = text[: max([end for end in ends if end <= limit], default=ends[0])]
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 

@@ -14,6 +14,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from safetensors.numpy import save_file
 
 from efficientnet_tf import config as config_lib
@@ -170,6 +171,22 @@ def _job(planted: Planted) -> Any:
     return process._train(planted.written("job.json", json.dumps(job).encode()), "r", "other")
 
 
+def _saved_model(planted: Planted) -> Any:
+    """One that writes a file when it is asked."""
+    module = tf.Module()
+
+    def write(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        tf.io.write_file(str(planted.marker), "x")
+        return {"probabilities": tf.zeros([tf.size(image_bytes), 2])}
+
+    signature = [tf.TensorSpec([None], tf.string, "image_bytes")]
+    module.write = tf.function(write, input_signature=signature)
+    folder = str(planted.folder / "saved")
+    tf.saved_model.save(module, folder, {"serving_default": module.write})
+    image = planted.written("x.jpg", tf.io.encode_jpeg(np.zeros((4, 4, 3), np.uint8)).numpy())
+    return list(Classifier.of_saved_model(folder).predict([image]))
+
+
 _POPEN = {
     "module": "subprocess",
     "class_name": "Popen",
@@ -225,7 +242,7 @@ READERS: dict[str, Callable[[Planted], Any]] = {
             }
         )
     ),
-    "a SavedModel beside metadata": lambda planted: Classifier.of_saved_model(str(planted.run())),
+    "a SavedModel": _saved_model,
     "word report": _word("report", "--model_dir={run}"),
     "word compare": _word("compare", "{run}", "{run}/../run"),
     "word predict": _word("predict", "--model_dir={run}", "net.py"),

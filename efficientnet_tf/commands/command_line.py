@@ -57,10 +57,10 @@ class Word(NamedTuple):
         take_flags: declares its flags.
         run: does it, given the value of each flag, `arguments` (what is no flag) and, for an
             experiment, `config` and `default_model_dir`; returns the exit code, None for 0.
+        needs: modules that it imports only when work was done, keys of `packages.INSTALL`.
         resumable: whether the same command goes on where it was interrupted.
         for_a_run: whether the configuration is that of --model_dir where --config is not given.
         passes_on: whether flags that it does not declare are among the `arguments`.
-        needs: modules that it imports only when work was done, keys of `packages.INSTALL`.
         reads_flags: whether `run` takes the command line instead, to read its flags by `given_by`
             when it can: where nothing is installed there is nothing to read them by.
     """
@@ -68,11 +68,11 @@ class Word(NamedTuple):
     doc: str
     take_flags: Any
     run: Any
+    needs: Sequence[str]
     resumable: bool
     for_a_run: bool
     passes_on: bool
     reads_flags: bool
-    needs: Sequence[str]
 
 
 def word_of(name: str) -> Word:
@@ -83,8 +83,8 @@ def word_of(name: str) -> Word:
         str(module.__doc__).strip(),
         module.take_flags,
         module.run,
-        *(getattr(module, option, False) for option in options),
         getattr(module, "NEEDS", ()),
+        *(getattr(module, option, False) for option in options),
     )
 
 

@@ -122,8 +122,8 @@ def _is_usable(numbers: np.ndarray, divides: bool) -> bool:
 def _head_fault(file: KerasFile, dense: Sequence[str]) -> str | None:
     """Why the classifier cannot be taken; None if it can.
 
-    Ours are a softmax: of its logits, where nothing follows the dense layer. A file of weights alone
-    does not say.
+    Ours are a softmax: of its logits, where nothing follows the dense layer. A file of weights
+    alone does not say.
     """
     if file.settings is None or len(dense) != 1:
         return None

@@ -45,6 +45,7 @@ class StreamOptions:
                 raise UsageError(
                     f"{name} must be a whole number of at least {low}, received {value!r}."
                 )
+            object.__setattr__(self, name, int(value))  # numpy's have no place in JSON
         if self.on_error not in ON_ERROR:
             raise UsageError(
                 f'on_error must be "stop" or "skip", received "{self.on_error}".'

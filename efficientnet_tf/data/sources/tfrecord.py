@@ -146,7 +146,7 @@ def _hold_out_images(files: RecordFiles, minival: int, seed: int) -> tuple[Recor
 
 def _hold_out_files(files: RecordFiles, shards: int | None) -> tuple[RecordFiles, ...]:
     """Train and minival: the first `shards` files are minival."""
-    if whole_number(shards, -(2**63)) is None:
+    if shards is None or whole_number(shards, -(2**63)) is None:
         raise UsageError(f"minival_shards must be a whole number, received {shards!r}.")
     total = len(files.paths)
     if not 0 <= shards < total:
