@@ -71,14 +71,14 @@ class Planted:
             **fields,
         }
 
-    def run(self) -> Path:
+    def run(self, source: str = "digits") -> Path:
         """A run of somebody else, with everything that a run may hold."""
         run = self.folder / "run"
         run.mkdir(exist_ok=True)
         named = {"class": self.name, "module": "net", "py/reduce": self.name, "top1": 0.5}
         for name in ("command.json", "versions.json", "classes.json", "init_from.json"):
             (run / name).write_text(json.dumps(named))
-        (run / "config.json").write_text(json.dumps(self.config(**{"data.source": "tfds:cifar10"})))
+        (run / "config.json").write_text(json.dumps(self.config(**{"data.source": source})))
         (run / "evaluation-test.json").write_text(json.dumps(named))
         for name in ("history.jsonl", "timing.jsonl", "results.jsonl"):
             (run / name).write_text(json.dumps({**named, "step": 1}) + "\n")
@@ -119,11 +119,11 @@ class Planted:
         return str(self.folder / name)
 
 
-def _word(*line: str) -> Callable[[Planted], Any]:
+def _word(*line: str, source: str = "digits") -> Callable[[Planted], Any]:
     """A command of somebody who received the run and names nothing but its folder."""
 
     def call(planted: Planted) -> Any:
-        argv = ["main.py", *(part.format(run=planted.run()) for part in line)]
+        argv = ["main.py", *(part.format(run=planted.run(source)) for part in line)]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", argv)
             patch.chdir(planted.folder)
@@ -204,7 +204,7 @@ READERS: dict[str, Callable[[Planted], Any]] = {
     "resolution in a report": lambda planted: page.resolution(planted.config()),
     "read_run": lambda planted: page.summary(read_run(str(planted.run()))),
     "compare": lambda planted: comparison.text({"a": read_run(str(planted.run()))}),
-    "a transfer run": lambda planted: transfer_runs.read_run(str(planted.run())),
+    "a transfer run": lambda planted: transfer_runs.read_run(str(planted.run("tfds:cifar10"))),
     "results of runs": lambda planted: read_results([str(planted.run() / "results.jsonl")]),
     "results of a search": lambda planted: Results(str(planted.run())),
     "the job of a search": _job,
@@ -249,7 +249,7 @@ READERS: dict[str, Callable[[Planted], Any]] = {
     "word evaluate": _word("evaluate", "--model_dir={run}"),
     "word export": _word("export", "--model_dir={run}"),
     "word cam": _word("cam", "--model_dir={run}", "net.py"),
-    "word reproduce": _word("reproduce", "table5", "--run={run}"),
+    "word reproduce": _word("reproduce", "table5", "--run={run}", source="tfds:cifar10"),
     "word train on": _word("train", "--config=digits", "--config.init_from={run}", "--model_dir=m"),
 }
 
