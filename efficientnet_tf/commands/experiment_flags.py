@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ _CONFIGS = next(
     Path("configs"),
 )
 _DEFAULT = "imagenet"
+_FIELD = re.compile(r"--?(?:no)?config\.([\w.]+)")
 
 
 def take_experiment(take: FlagGroups) -> None:
@@ -133,6 +135,8 @@ def parse_experiment(
         networks.trust(config.model.name)
     if given.data_dir is not None:
         config.data.data_dir = given.data_dir
+    matches = (_FIELD.match(argument) for argument in argv[1:])
+    config.derive(match[1] for match in matches if match)
     return config_lib.finish(config), arguments
 
 
