@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from efficientnet_tf.errors import UsageError, nearest
-from efficientnet_tf.machine.packages import require
+from efficientnet_tf.machine.packages import INSTALL, require
 from efficientnet_tf.models import networks
 from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
 from efficientnet_tf.terminal.lasting import drop, lasting, open_closed_streams
@@ -79,8 +79,16 @@ class Word(NamedTuple):
 
 
 def word_of(name: str) -> Word:
-    """The file of a word; see `WORDS`."""
-    module: Any = import_module(f"efficientnet_tf.commands.{name.replace('-', '_')}")
+    """The file of a word; see `WORDS`.
+
+    Raises:
+        UsageError: a package that it imports is not installed.
+    """
+    try:
+        module: Any = import_module(f"efficientnet_tf.commands.{name.replace('-', '_')}")
+    except ModuleNotFoundError as error:
+        require(f"the word {name}", *({str(error.name).partition(".")[0]} & INSTALL.keys()))
+        raise
     options = ("RESUMABLE", "FOR_A_RUN", "PASSES_ON", "LASTS", "READS_FLAGS")
     return Word(
         str(module.__doc__).strip(),

@@ -224,13 +224,13 @@ class StagedNetwork:
         stages = []
         for stage in self.stages:
             factor = {"scaled": width, "widened": max(width, 1.0), "fixed": 1.0}[stage.width]
-            filters = round_filters(stage.channels, factor, self.depth_divisor)
+            filters = round_filters(int(stage.channels), factor, self.depth_divisor)
             if factor == 1.0:
                 filters = int(stage.channels)  # the baseline as it was published
-            layers = round_repeats(stage.layers, depth) if stage.deepens else int(stage.layers)
+            layers = round_repeats(int(stage.layers), depth) if stage.deepens else int(stage.layers)
             stages.append((stage.operator, layers, filters, int(stage.strides)))
         check_blocks(sum(layers for _, layers, _, _ in stages), self.name)
-        check_strides(side, math.prod(stage.strides for stage in self.stages), self.name)
+        check_strides(side, math.prod(int(stage.strides) for stage in self.stages), self.name)
         return ScaledStages(
             name=self.name,
             resolution=side,

@@ -56,7 +56,7 @@ def by_name(name: str) -> Any:
         (by_name("tanh"), [], "tanh"),
         (None, [keras.layers.Activation("sigmoid")], "sigmoid"),
         (None, [keras.layers.ReLU()], "ReLU"),
-        ("softmax", [keras.layers.Rescaling(2.0)], "softmax, Rescaling"),
+        ("softmax", [keras.layers.Rescaling(2.0, name="behind")], "softmax, Rescaling"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -168,7 +168,7 @@ def test_endpoints_of_a_network_inside_another_model(tiny_network: Any) -> None:
     for model in (around, listed, twice):
         found = endpoints(model)
         assert set(found) == names
-        values = keras.Model(model.inputs, found)(images)
+        values = keras.Model(model.inputs[0], found)(images)
         for name in ("reduction_1", "head"):
             np.testing.assert_allclose(values[name], expected[name], rtol=1e-4, atol=1e-5)
 
