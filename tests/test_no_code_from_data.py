@@ -33,7 +33,7 @@ from efficientnet_tf.report.run_files import read_run
 from efficientnet_tf.reproduce import transfer_runs
 from efficientnet_tf.reproduce.results import read_results
 from efficientnet_tf.runs import predictions
-from efficientnet_tf.runs.checkpoint import read_classes
+from efficientnet_tf.runs.data_record import read_classes
 from efficientnet_tf.runs.init_record import read_record
 from efficientnet_tf.runs.trained_model import from_run, from_weights
 from efficientnet_tf.search import process
