@@ -164,11 +164,13 @@ def test_endpoints_of_a_network_inside_another_model(tiny_network: Any) -> None:
     listed.build((None, 20, 20, 3))
     twice = keras.Model(outside, around(outside))
     images = tf.image.resize(IMAGES, (20, 20)).numpy()
-    expected = keras.Model(inner.input, endpoints(inner))(keras.layers.Resizing(16, 16)(images))
+    tapped = keras.Model(inner.input, endpoints(inner))
+    expected = tapped(keras.layers.Resizing(16, 16)(images), training=False)
     for model in (around, listed, twice):
         found = endpoints(model)
         assert set(found) == names
-        values = keras.Model(model.inputs[0], found)(images)
+        # Keras keeps a Resizing layer's call in a graph as one in training.
+        values = keras.Model(model.inputs[0], found)(images, training=False)
         for name in ("reduction_1", "head"):
             np.testing.assert_allclose(values[name], expected[name], rtol=1e-4, atol=1e-5)
 
