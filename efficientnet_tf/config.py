@@ -106,6 +106,9 @@ class DataConfig(_Section):
     num_classes: int = _option(
         0, "number of classes; 0: that of the data set (TFRecords without a manifest: 1000)", low=0
     )
+    label_offset: int = _option(
+        1, "number that class 0 has in TFRecords without a manifest; official: 1", low=0
+    )
     minival_shards: int = _option(
         20,
         "imagenet: train files held out as minival, the images that choose the best checkpoint",
@@ -174,7 +177,11 @@ class DataConfig(_Section):
         "interpolation of the resize",
         choices=("bicubic_tf1", "bicubic", "bilinear"),
     )
-    exif_rotation: bool = _option(True, "turn photos upright as their EXIF orientation says")
+    exif_rotation: bool | None = _option(
+        None,
+        "turn photos upright as their EXIF orientation says; None: yes, but not those of ImageNet, "
+        "which the published networks saw as stored",
+    )
     augment: str = _option(
         "none",
         "augmentations joined by +: autoaugment, randaugment(magnitude=10), cutout, "
@@ -505,6 +512,8 @@ def finish(config: Any) -> ExperimentConfig:
             f"config field data.source must be one of {', '.join(SOURCES)}, received "
             f'"{config.data.source}".{nearest(source, SOURCES)}'
         )
+    if config.data.exif_rotation is None:
+        config.data.exif_rotation = not config.data.source.startswith(("imagenet", "tfds:imagenet"))
     train = config.train
     if train.global_batch_size % train.accumulation_steps:
         raise UsageError(

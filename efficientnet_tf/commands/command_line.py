@@ -5,6 +5,7 @@ TensorFlow: `--help`, the models' table and every usage error answer at once. Wh
 functions is not there yet where the word doctor is first used.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -102,7 +103,7 @@ def split(argv: Sequence[str]) -> tuple[str, list[str]]:
     return "train", list(argv)
 
 
-def help_text(name: str, word: Word, take: "FlagGroups") -> str:
+def help_text(name: str, word: Word, take: "FlagGroups", argv: Sequence[str]) -> str:
     """The answer to --help; that of main.py itself begins with the words."""
     lines = [word.doc]
     if name == "train":
@@ -112,7 +113,7 @@ def help_text(name: str, word: Word, take: "FlagGroups") -> str:
     if take.wants_experiment:
         from efficientnet_tf.commands import experiment_flags
 
-        lines += experiment_flags.help_lines()
+        lines += experiment_flags.help_lines(argv, of_a_run=word.for_a_run)
     return "\n".join(lines)
 
 
@@ -155,7 +156,7 @@ def _run(argv: Sequence[str]) -> int | None:
     take = FlagGroups()
     word.take_flags(take)
     if asks_for_help(argv):
-        print(help_text(name, word, take))
+        print(help_text(name, word, take, argv))
         return None
     given = given_by(word, take, argv)
     return exit_code(lambda: word.run(given), resumable=word.resumable)
@@ -163,6 +164,10 @@ def _run(argv: Sequence[str]) -> int | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line; returns its exit code (see `terminal.exit_codes`)."""
+    # Names of files are bytes: what a stream cannot encode or decode of one ends no command.
+    for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stdin, "surrogateescape")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
     try:
         code = exit_code(lambda: _run(sys.argv if argv is None else argv))
         sys.stdout.flush()

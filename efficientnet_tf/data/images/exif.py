@@ -1,16 +1,17 @@
-"""Which way up a JPEG is meant: the orientation that cameras write into EXIF, and turning by it.
+"""Which way up an image is meant: the orientation that cameras write into EXIF, and turning by it.
 
 A camera stores the pixels as its sensor lies and says in one of eight numbers how to turn them.
 All here is graph ops: the same in `tf.data` and in an exported model.
 
 Orientation n means: transpose the stored image if n > 4, then reverse its rows (3, 4, 7, 8) and
-its columns (2, 3, 6, 7). Source: tag 0x0112 of TIFF 6.0, page 36, which EXIF takes over.
+its columns (2, 3, 6, 7). Source: tag 0x0112 of TIFF 6.0, page 36, which EXIF takes over. It lies in
+a segment of a JPEG, the chunk eXIf of a PNG and the chunk EXIF of a WebP; BMP and GIF have none.
 
 Differences
 - from the official TPU code and Keras: those ignore EXIF.
 - from Pillow's `exif_transpose`: EXIF is looked for among the application and comment segments
-  that open the file, where the standard has it, not after tables; only 16-bit orientations count;
-  XMP is not read.
+  that open a JPEG, where the standard has it, not after tables; only 16-bit orientations count;
+  XMP, and EXIF in a text chunk of a PNG, are not read.
 """
 
 import tensorflow as tf
@@ -20,6 +21,7 @@ _EXIF = b"Exif\0\0"
 _TIFF = b"II*\0", b"MM\0*"  # how numbers are stored: lowest or highest byte first
 _SLACK = 16  # zero bytes after the data, so that no read of a header is out of range
 _SEARCHED = 2**18  # bytes: room for three segments of the greatest length before EXIF
+_MAX_CHUNKS = 4096  # a PNG of 30 MB has as many
 _MAX_SEGMENTS = 64  # so that bytes made up of nothing but segments do not hold the run up
 
 # The beginning of a JPEG that needs no search, as most are: a JFIF segment of 16 bytes, then a
@@ -40,10 +42,67 @@ def is_plain_jpeg(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def orientation(encoded: tf.Tensor) -> tf.Tensor:
-    """The EXIF orientation of a JPEG, a scalar string: int32 [] from 1 to 8.
+    """The EXIF orientation of an encoded image, a scalar string: int32 [] from 1 to 8.
 
     1, upright, if the file says nothing, or nothing that can be understood; never an error.
     """
+    start = tf.strings.substr(encoded, 0, 2)
+    return tf.cond(
+        start == b"\x89P",
+        lambda: _of_chunks(encoded, first=8, name=b"eXIf", name_first=False),
+        lambda: tf.cond(
+            start == b"RI",
+            lambda: _of_chunks(encoded, first=12, name=b"EXIF", name_first=True),
+            lambda: _of_jpeg(encoded),
+        ),
+    )
+
+
+def _of_chunks(encoded: tf.Tensor, *, first: int, name: bytes, name_first: bool) -> tf.Tensor:
+    """Of a file of chunks: those of a PNG begin with their size, those of a WebP with their name.
+
+    Sizes are stored with the highest byte first in a PNG, which ends chunks with four bytes of
+    checksum, and with the lowest in a WebP, which ends odd ones with a zero.
+    """
+    length = tf.strings.length(encoded)
+
+    def head(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Name and size."""
+        eight = tf.strings.substr(encoded, position, 8)
+        names = tf.strings.substr(eight, 0 if name_first else 4, 4)
+        digits = tf.strings.substr(eight, 4 if name_first else 0, 4)
+        data = tf.io.decode_raw(digits, tf.uint8, fixed_length=4)
+        size = _number(data, little_endian=name_first)
+        rest = length - position - 8
+        return names, tf.where((size < 0) | (size > rest), rest, size)  # beyond 2**31: negative
+
+    def goes_on(position: tf.Tensor) -> tf.Tensor:
+        return tf.cond(
+            position + 8 <= length, lambda: head(position)[0] != name, lambda: tf.constant(False)
+        )
+
+    def next_chunk(position: tf.Tensor) -> list[tf.Tensor]:
+        size = head(position)[1]
+        return [tf.minimum(position + 8 + size + (size % 2 if name_first else 4), length)]
+
+    (position,) = tf.while_loop(
+        goes_on, next_chunk, [tf.constant(first)], maximum_iterations=_MAX_CHUNKS
+    )
+
+    def found() -> tf.Tensor:
+        size = tf.minimum(head(position)[1], _SEARCHED)
+        content = tf.strings.substr(encoded, position + 8, size)
+        data = tf.io.decode_raw(content, tf.uint8, fixed_length=size + _SLACK)
+        start = tf.where(tf.reduce_all(data[: len(_EXIF)] == list(_EXIF)), len(_EXIF), 0)
+        return _from_tiff(data, start, size)
+
+    there = tf.cond(
+        position + 8 <= length, lambda: head(position)[0] == name, lambda: tf.constant(False)
+    )
+    return tf.cond(there, found, lambda: tf.constant(1))
+
+
+def _of_jpeg(encoded: tf.Tensor) -> tf.Tensor:
     length = tf.minimum(tf.strings.length(encoded), _SEARCHED)
     data = tf.io.decode_raw(encoded, tf.uint8, fixed_length=length + _SLACK)
 

@@ -27,7 +27,12 @@ from efficientnet_tf.data.sources.holdout import (
     default_count,
     name_splits,
 )
-from efficientnet_tf.data.sources.records import Parse, RecordFiles, RecordSource
+from efficientnet_tf.data.sources.records import (
+    Parse,
+    RecordFiles,
+    RecordSource,
+    check_record_files,
+)
 from efficientnet_tf.errors import RunError, UsageError, nearest
 from efficientnet_tf.storage.paths import expanded, is_remote
 
@@ -283,6 +288,7 @@ def _check_present(files: RecordFiles, present: set[str], where: str) -> None:
             f"{where} lacks {len(missing)} of {len(needed)} files: {listed} (in "
             f"{os.path.dirname(files.paths[0])}). Copy or prepare it again."
         )
+    check_record_files(files.paths)
 
 
 def _has_labels(files: RecordFiles, parse: Parse) -> bool:

@@ -203,7 +203,7 @@ def test_what_cannot_be_read_is_a_data_error(
 @pytest.mark.skipif(not READS_WEBP, reason="this TensorFlow does not read WebP")
 def test_an_animation_of_gigabytes_is_refused() -> None:
     encoded = bytearray(LOSSLESS["webp, animated"][0])
-    encoded[24:30] = b"\xff\xff\0\xff\xff\0"  # 65536 x 65536, 16 GB a frame
+    encoded[24:30] = b"\xff\x3f\0\xff\x1f\0"  # 16384 x 8192, half a gigabyte a frame
     with pytest.raises(tf.errors.InvalidArgumentError, match="An animated WebP must have at most"):
         decode(bytes(encoded))
 
