@@ -50,12 +50,10 @@ def _of(argument: str) -> list[str]:
     if is_remote(argument):
         return [argument]
     path = os.path.expanduser(argument)
-    if os.path.exists(path) and not os.path.isdir(
-        path
-    ):  # before patterns: a name may hold a bracket
-        return [path]
     if os.path.isdir(path):
         return _in_folder(path)
+    if os.path.exists(path):  # before patterns: a name may hold a bracket
+        return [path]
     if any(sign in path for sign in _PATTERN):
         return _matching(path)
     raise UsageError(f'no image file or folder "{argument}".')

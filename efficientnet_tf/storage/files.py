@@ -72,7 +72,7 @@ def check_regular(path: str, at_most: int | None = None) -> None:
     status = os.stat(path)
     if found := irregular(status.st_mode):
         raise OSError(errno.EINVAL, f"it is {found}, not a regular file", path)
-    if at_most is not None and status.st_size > at_most:
+    if at_most is not None and stat.S_ISREG(status.st_mode) and status.st_size > at_most:
         too_large = f"it has {status.st_size:,} bytes, more than the {at_most:,} that are read"
         raise OSError(errno.EFBIG, too_large, path)
 

@@ -18,7 +18,7 @@ from typing import Any
 import tensorflow as tf
 
 from efficientnet_tf.data.images import exif
-from efficientnet_tf.data.images.pixel_count import pixel_count
+from efficientnet_tf.data.images.pixel_count import pixel_count_of_others
 from efficientnet_tf.errors import UsageError
 
 # A box is int32 [4]: top, left, height, width, in pixels. An image shape is int32 [3]: h, w, c.
@@ -56,7 +56,7 @@ def _crop_jpeg(encoded: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
 
 
 def _decode_turned_jpeg(encoded: tf.Tensor, choose_box: ChooseBox) -> tf.Tensor:
-    orientation = exif.orientation(encoded)
+    orientation = exif.orientation_of_jpeg(encoded)
     shape = exif.upright_shape(tf.image.extract_jpeg_shape(encoded), orientation)
     box = exif.stored_box(choose_box(shape), shape, orientation)
     return exif.turn(_crop_jpeg(encoded, box), orientation)
@@ -127,12 +127,14 @@ def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
 
 def _decode_turned(encoded: tf.Tensor, choose_box: ChooseBox, rotate: bool) -> tf.Tensor:
     image = _decode_other(_of_bounded_size(encoded))
-    return _slice(exif.turn(image, exif.orientation(encoded)) if rotate else image, choose_box)
+    if rotate:
+        image = exif.turn(image, exif.orientation_of_others(encoded))
+    return _slice(image, choose_box)
 
 
 def _of_bounded_size(encoded: tf.Tensor) -> tf.Tensor:
     """The same, looked at before TensorFlow makes room for what it then refuses."""
-    pixels = pixel_count(encoded)
+    pixels = pixel_count_of_others(encoded)
     complaint = f"An image must have at most {MAX_PIXELS} pixels; make it smaller. Pixels here:"
     check = tf.debugging.Assert(pixels <= MAX_PIXELS, [complaint, pixels])
     with tf.control_dependencies([check]):

@@ -21,7 +21,6 @@ _EXIF = b"Exif\0\0"
 _TIFF = b"II*\0", b"MM\0*"  # how numbers are stored: lowest or highest byte first
 _SLACK = 16  # zero bytes after the data, so that no read of a header is out of range
 _SEARCHED = 2**18  # bytes: room for three segments of the greatest length before EXIF
-_MAX_CHUNKS = 4096  # a PNG of 30 MB has as many
 _MAX_SEGMENTS = 64  # so that bytes made up of nothing but segments do not hold the run up
 
 # The beginning of a JPEG that needs no search, as most are: a JFIF segment of 16 bytes, then a
@@ -46,63 +45,37 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
 
     1, upright, if the file says nothing, or nothing that can be understood; never an error.
     """
-    start = tf.strings.substr(encoded, 0, 2)
     return tf.cond(
-        start == b"\x89P",
-        lambda: _of_chunks(encoded, first=8, name=b"eXIf", name_first=False),
-        lambda: tf.cond(
-            start == b"RI",
-            lambda: _of_chunks(encoded, first=12, name=b"EXIF", name_first=True),
-            lambda: _of_jpeg(encoded),
-        ),
+        tf.io.is_jpeg(encoded),
+        lambda: orientation_of_jpeg(encoded),
+        lambda: orientation_of_others(encoded),
     )
 
 
-def _of_chunks(encoded: tf.Tensor, *, first: int, name: bytes, name_first: bool) -> tf.Tensor:
-    """Of a file of chunks: those of a PNG begin with their size, those of a WebP with their name.
+def orientation_of_others(encoded: tf.Tensor) -> tf.Tensor:
+    """As `orientation`, of what is no JPEG: 60 microseconds and a copy of the file.
 
-    Sizes are stored with the highest byte first in a PNG, which ends chunks with four bytes of
-    checksum, and with the lowest in a WebP, which ends odd ones with a zero.
+    The name of the chunk is searched for. Going from chunk to chunk took ten times as long, and
+    four bytes of pixels that happen to be the name are followed by no TIFF header.
     """
-    length = tf.strings.length(encoded)
-
-    def head(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Name and size."""
-        eight = tf.strings.substr(encoded, position, 8)
-        names = tf.strings.substr(eight, 0 if name_first else 4, 4)
-        digits = tf.strings.substr(eight, 4 if name_first else 0, 4)
-        data = tf.io.decode_raw(digits, tf.uint8, fixed_length=4)
-        size = _number(data, little_endian=name_first)
-        rest = length - position - 8
-        return names, tf.where((size < 0) | (size > rest), rest, size)  # beyond 2**31: negative
-
-    def goes_on(position: tf.Tensor) -> tf.Tensor:
-        return tf.cond(
-            position + 8 <= length, lambda: head(position)[0] != name, lambda: tf.constant(False)
-        )
-
-    def next_chunk(position: tf.Tensor) -> list[tf.Tensor]:
-        size = head(position)[1]
-        return [tf.minimum(position + 8 + size + (size % 2 if name_first else 4), length)]
-
-    (position,) = tf.while_loop(
-        goes_on, next_chunk, [tf.constant(first)], maximum_iterations=_MAX_CHUNKS
-    )
+    is_webp = tf.strings.substr(encoded, 0, 2) == b"RI"
+    name = tf.where(is_webp, b"EXIF", b"eXIf")
+    parts = tf.raw_ops.StringSplitV2(input=encoded[tf.newaxis], sep=name, maxsplit=1).values
 
     def found() -> tf.Tensor:
-        size = tf.minimum(head(position)[1], _SEARCHED)
-        content = tf.strings.substr(encoded, position + 8, size)
-        data = tf.io.decode_raw(content, tf.uint8, fixed_length=size + _SLACK)
-        start = tf.where(tf.reduce_all(data[: len(_EXIF)] == list(_EXIF)), len(_EXIF), 0)
-        return _from_tiff(data, start, size)
+        content = tf.strings.substr(parts[1], 0, _SEARCHED)
+        # A WebP has the size of the chunk here, and from some cameras the mark that is a JPEG's.
+        start = tf.where(is_webp, 4, 0)
+        length = tf.strings.length(content)
+        data = tf.io.decode_raw(content, tf.uint8, fixed_length=length + _SLACK)
+        marked = tf.reduce_all(data[start : start + len(_EXIF)] == list(_EXIF))
+        return _from_tiff(data, tf.where(marked, start + len(_EXIF), start), length)
 
-    there = tf.cond(
-        position + 8 <= length, lambda: head(position)[0] == name, lambda: tf.constant(False)
-    )
-    return tf.cond(there, found, lambda: tf.constant(1))
+    return tf.cond(tf.size(parts) > 1, found, lambda: tf.constant(1))
 
 
-def _of_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+def orientation_of_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    """As `orientation`, of a JPEG."""
     length = tf.minimum(tf.strings.length(encoded), _SEARCHED)
     data = tf.io.decode_raw(encoded, tf.uint8, fixed_length=length + _SLACK)
 

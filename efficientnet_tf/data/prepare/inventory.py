@@ -89,9 +89,9 @@ def read_class_names(path: str) -> list[str]:
         raise UsageError(
             f'class_names must be a text file with one name per line: "{path}": {error}'
         ) from error
-    names = re.split("\r?\n", text.removesuffix("\n").removesuffix("\r"))
+    names = re.split(r"\r?\n", re.sub(r"\r?\n$", "", text)) if text else []
     for number, name in enumerate(names, start=1):
-        if not is_plain(name):
+        if not is_plain(name.replace("\t", " ")):
             raise UsageError(
                 f'class_names must be text without control characters: "{path}", line {number}: '
                 f'"{shown(name)}". Remove them.'

@@ -277,11 +277,8 @@ def _class_folders(root: str, splits: Mapping[str, _Split]) -> tuple[str, ...]:
     train = splits["train"]
     where = f"the folders of {root}{train.prefix}"
     names = tuple(sorted(train.classes))
-    check_class_names(
-        tuple(map(_name, names)),
-        where,
-        " If the classes are folders inside that one, give it as data_dir.",
-    )
+    hint = " If the classes are folders inside that one, give it as data_dir."
+    check_class_names(tuple(map(_name, names)), where, hint)
     empty = [name for name in names if not train.classes[name].images]
     if empty:
         raise UsageError(

@@ -112,7 +112,10 @@ class RecordSource(Source):
         if not super().label_fault(label):
             return ""
         low, high = self.label_offset, self.label_offset + self.num_classes - 1
-        hint = f"If there are more than {self.num_classes} classes, give their number: num_classes"
+        hint = (
+            f"If there are more than {self.num_classes} classes, give their number: num_classes; "
+            "if their numbers begin elsewhere, say where: label_offset"
+        )
         if label < 0:
             hint = (
                 "If the numbers begin there, say so: label_offset. The official layout counts "

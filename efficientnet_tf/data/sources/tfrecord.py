@@ -63,7 +63,7 @@ def tfrecord_source(
 
     Raises:
         UsageError: folder or files are missing, no training image would be left, or some record
-            has a label below `label_offset` or beyond the classes.
+            has a label below `label_offset`.
         RunError: a file differs from what the manifest says, or has to be counted and is cut off.
     """
     check_folder(
@@ -139,18 +139,12 @@ def _check_labels(
     if not found:
         return
     low, high = found[0], found[-1]
-    if low < offset:
+    if low < offset and high < low + classes:  # else single labels are wrong; reading names them
         begins = "; the official layout counts from 1" if offset == 1 else f", not at {offset}"
         raise UsageError(
             f"labels in {data_dir} begin at {low}{begins}. Say where they begin: "
             f"--config.data.label_offset={low} (check-data and prepare: --label_offset={low}), or "
             f"in a new manifest: prepare --manifest_only --label_offset={low}."
-        )
-    if high >= offset + classes:
-        raise UsageError(
-            f"labels in {data_dir} must be {offset} to {offset + classes - 1} for {classes} "
-            f"classes, found {high}. Give the number of classes: --config.data.num_classes "
-            "(check-data and prepare: --classes), or a new manifest with it."
         )
     if assumed and 2 * (high - offset + 1) < classes:
         logging.getLogger(__name__).warning(
