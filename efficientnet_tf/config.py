@@ -15,7 +15,7 @@ import math
 import operator
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from efficientnet_tf.errors import UsageError, nearest
@@ -145,6 +145,9 @@ class DataConfig(_Section):
     )
     split_seed: int = _option(
         0, "seed that decides which images are held out", low=0, high=2**31 - 1
+    )
+    accept_changes: bool = _option(
+        False, "continue or evaluate a run although the images of its data set have changed"
     )
     verify_checksums: bool = _option(
         False, "compare the contents, not only the sizes, of TFRecord files with their manifest"
@@ -314,7 +317,9 @@ class TransferConfig(_Section):
         1.0, "learning rate of the classifier as a multiple of the others'", above=0
     )
     class_weights: str = _option(
-        "none", "weights of classes in the loss: none, balanced, or a number for each, with commas"
+        "none",
+        "weights of classes in the loss: none, balanced, or a number for each in the order of the "
+        "classes (sorted names, see classes.json), with commas",
     )
 
 
@@ -330,6 +335,24 @@ class ExperimentConfig(_Section):
         "first weights: a .safetensors file, a run's model_dir, or imagenet; empty: random ones",
     )
 
+    def derive_by(self, rule: "Rule") -> None:
+        """Lets a config file set fields once those of the command line are known.
+
+        Args:
+            rule: called with the configuration and the fields that were given, by dotted names.
+        """
+        self.__dict__["_rule"] = rule
+
+    def derive(self, given: Iterable[str]) -> None:
+        """Sets what follows from the given fields (dotted names), if a config file says how."""
+        names = set(given)
+        values = {name: value for name, _, value in fields(self) if name in names}
+        if "_rule" in self.__dict__:
+            self.__dict__.pop("_rule")(self, values)
+
+
+Rule = Callable[[ExperimentConfig, Mapping[str, Any]], None]
+
 
 # Names of earlier versions, which config.json of their runs still has.
 _RENAMED = {"train.batch_norm": "train.batch_norm_group"}
@@ -339,6 +362,7 @@ FREE_ON_RESUME = frozenset(
     {
         "data.data_dir",
         "data.expected_sizes",
+        "data.accept_changes",
         "data.verify_checksums",
         "data.on_error",
         "data.max_bad_examples",
@@ -400,16 +424,28 @@ def with_fields(config: ExperimentConfig, changes: Mapping[str, Any]) -> Experim
 
 
 def differences(config: ExperimentConfig, stored: dict[str, Any]) -> list[str]:
-    """Lines `name: stored -> asked` for fields that must not change when a run is resumed."""
+    """Lines `name: stored -> asked` for fields that must not change when a run is resumed.
+
+    A field that is not stored is one that the run's version did not have, and had its default.
+    """
     lines = []
     stored = {_RENAMED.get(name, name): value for name, value in stored.items()}
+    defaults = to_dict(ExperimentConfig())
     for name, value in to_dict(config).items():
-        kept = stored.get(name, value)
+        kept = stored.get(name, defaults[name])
         if isinstance(value, tuple) and isinstance(kept, list):
             kept = tuple(kept)  # JSON has no tuples
+        if name == "data.source":
+            kept, value = _without_place(kept), _without_place(value)
         if name not in FREE_ON_RESUME and kept != value:
             lines.append(f"{name}: {kept!r} -> {value!r}")
     return lines
+
+
+def _without_place(source: Any) -> Any:
+    """A data.source without the path, which may change as data.data_dir may."""
+    kind = str(source).partition(":")[0]
+    return kind if kind in ("folder", "csv") else source
 
 
 def check_name(dotted: str) -> None:
@@ -423,16 +459,17 @@ def check_name(dotted: str) -> None:
         raise UsageError(f'config has no field "{dotted}".{hint}')
 
 
-def _allowed_types(annotation: Any) -> tuple[type, ...]:
+def allowed_types(annotation: Any) -> tuple[type, ...]:
+    """The types of the values that a field of this annotation can have."""
     if isinstance(annotation, types.UnionType):
-        return tuple(t for part in typing.get_args(annotation) for t in _allowed_types(part))
+        return tuple(t for part in typing.get_args(annotation) for t in allowed_types(part))
     if typing.get_origin(annotation) is tuple:
         return (tuple, list)
     return (int, float) if annotation is float else (annotation,)
 
 
 def _check(name: str, field: dataclasses.Field, value: Any) -> None:
-    allowed = _allowed_types(field.type)
+    allowed = allowed_types(field.type)
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         expected = getattr(field.type, "__name__", None) or str(field.type)
         raise UsageError(

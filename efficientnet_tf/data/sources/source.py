@@ -2,10 +2,12 @@
 
 import abc
 import dataclasses
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import ClassVar
 
+import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.errors import UsageError, nearest
@@ -133,6 +135,23 @@ class Source(abc.ABC):
     def why_unread(self, split: str, index: int) -> str:
         """What is wrong with an example that came as an empty image, a sentence."""
         return "The record or file cannot be read: it is cut off, damaged, missing or forbidden."
+
+    def labels_of(self, split: str) -> np.ndarray | None:
+        """The label of each example, int64 [N], if it is known without reading them."""
+        return None
+
+    def listing(self, split: str) -> list[bytes]:
+        """What tells the examples of a split from others, wherever the data set lies.
+
+        An item for each example where they have names, else for each file of them; no order is
+        meant.
+        """
+        return [b"%d examples" % self.num_examples[split]]
+
+    def fingerprint(self, split: str) -> str:
+        """A hash of the listing: the same for the same examples, wherever they lie."""
+        listing = b"\n".join(sorted(self.listing(split)))
+        return hashlib.blake2b(listing, digest_size=16).hexdigest()
 
     def size(self, split: str, shard_index: int = 0, num_shards: int = 1) -> int:
         """Examples in a shard of `split`: a fair share, the first shards take the remainder.
