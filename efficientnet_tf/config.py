@@ -431,6 +431,8 @@ def differences(config: ExperimentConfig, stored: dict[str, Any]) -> list[str]:
     lines = []
     stored = {_RENAMED.get(name, name): value for name, value in stored.items()}
     defaults = to_dict(ExperimentConfig())
+    source = stored.get("data.source", defaults["data.source"])
+    defaults["data.exif_rotation"] = _turns_photos(str(source))
     for name, value in to_dict(config).items():
         kept = stored.get(name, defaults[name])
         if isinstance(value, tuple) and isinstance(kept, list):
@@ -440,6 +442,11 @@ def differences(config: ExperimentConfig, stored: dict[str, Any]) -> list[str]:
         if name not in FREE_ON_RESUME and kept != value:
             lines.append(f"{name}: {kept!r} -> {value!r}")
     return lines
+
+
+def _turns_photos(source: str) -> bool:
+    """Whether photos of a data set are turned upright where nobody says: see exif_rotation."""
+    return not source.startswith(("imagenet", "tfds:imagenet"))
 
 
 def _without_place(source: Any) -> Any:
@@ -550,7 +557,7 @@ def finish(config: Any) -> ExperimentConfig:
             f'"{config.data.source}".{nearest(source, SOURCES)}'
         )
     if config.data.exif_rotation is None:
-        config.data.exif_rotation = not config.data.source.startswith(("imagenet", "tfds:imagenet"))
+        config.data.exif_rotation = _turns_photos(config.data.source)
     train = config.train
     if train.global_batch_size % train.accumulation_steps:
         raise UsageError(

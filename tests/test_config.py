@@ -370,7 +370,7 @@ def test_a_run_that_has_an_earlier_name_of_a_field_is_read() -> None:
     config = from_dict(stored)
     assert config.train.batch_norm_group == "local"
     assert differences(config, stored) == []
-    (line,) = differences(ExperimentConfig(), stored)
+    (line,) = differences(finish(ExperimentConfig()), stored)
     assert line == "train.batch_norm_group: 'local' -> 'official'"
     with pytest.raises(UsageError, match='Did you mean "train.batch_norm_group"'):
         check_name("train.batch_norm")
