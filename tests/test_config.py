@@ -382,7 +382,7 @@ def test_no_name_stands_in_two_sections() -> None:
 
 
 def test_fields_that_a_stored_run_did_not_know_are_no_difference() -> None:
-    assert differences(ExperimentConfig(), {}) == []
+    assert differences(finish(ExperimentConfig()), {}) == []
 
 
 @pytest.mark.parametrize("make", [ExperimentConfig, config_lib.ModelConfig])
