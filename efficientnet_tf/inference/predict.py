@@ -17,6 +17,7 @@ from efficientnet_tf.data.broken import plain_message
 from efficientnet_tf.data.diagnose import fault
 from efficientnet_tf.data.images.names import MAX_BYTES
 from efficientnet_tf.errors import RunError, UsageError, first_line
+from efficientnet_tf.inference.graph_check import check_graph
 from efficientnet_tf.inference.prediction_table import FilePrediction, Prediction, Unusable
 from efficientnet_tf.runs.trained_model import TrainedModel
 from efficientnet_tf.storage.files import exists, is_folder, opened
@@ -210,6 +211,7 @@ def _load(directory: str) -> Any:
             f'no SavedModel in "{directory}" (expected a file saved_model.pb). '
             "Train or run main.py --mode=export first."
         )
+    check_graph(directory)
     try:
         return tf.saved_model.load(directory)
     except (tf.errors.OpError, OSError) as error:

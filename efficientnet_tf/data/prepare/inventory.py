@@ -12,7 +12,7 @@ from efficientnet_tf.data.sources import manifest
 from efficientnet_tf.data.sources.files import check_folder
 from efficientnet_tf.data.sources.manifest import PREFIXES, FileEntry, Manifest, file_name
 from efficientnet_tf.data.sources.records import check_record_files, count_records
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import UsageError, whole_number
 from efficientnet_tf.storage.files import read_bytes
 from efficientnet_tf.terminal.progress import progress_bar
 from efficientnet_tf.terminal.shown import is_plain, shown
@@ -42,7 +42,7 @@ def write_manifest(
         UsageError: files are missing, or an argument does not fit.
         RunError: a file is cut off.
     """
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+    if whole_number(num_classes) is None:
         raise UsageError(
             f"num_classes must be a whole number of at least 1, received {num_classes!r}."
         )
