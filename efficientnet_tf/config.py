@@ -344,13 +344,6 @@ class ExperimentConfig(_Section):
         """
         self.__dict__["_rule"] = rule
 
-    def derive(self, given: Iterable[str]) -> None:
-        """Sets what follows from the given fields (dotted names), if a config file says how."""
-        names = set(given)
-        values = {name: value for name, _, value in fields(self) if name in names}
-        if "_rule" in self.__dict__:
-            self.__dict__.pop("_rule")(self, values)
-
 
 Rule = Callable[[ExperimentConfig, Mapping[str, Any]], None]
 
@@ -535,8 +528,16 @@ def _check_sizes(config: ExperimentConfig) -> None:
         )
 
 
-def finish(config: Any) -> ExperimentConfig:
+def _check_fields(config: ExperimentConfig) -> None:
+    for name, field, value in fields(config):
+        check_value(name, field, value)
+
+
+def finish(config: Any, given: Iterable[str] = ()) -> ExperimentConfig:
     """Validates and freezes a configuration.
+
+    Args:
+        given: fields (dotted names) that others follow from, see `ExperimentConfig.derive_by`.
 
     Raises:
         UsageError: not an ExperimentConfig, a wrong type, a value out of range, or fields that do
@@ -547,8 +548,12 @@ def finish(config: Any) -> ExperimentConfig:
             "the config file's get_config() must return an efficientnet_tf.config."
             f"ExperimentConfig, received {type(config).__name__}."
         )
-    for name, field, value in fields(config):
-        check_value(name, field, value)
+    _check_fields(config)
+    if "_rule" in config.__dict__:
+        names = set(given)
+        values = {name: value for name, _, value in fields(config) if name in names}
+        config.__dict__.pop("_rule")(config, values)
+        _check_fields(config)
     if isinstance(config.model.blocks_args, list):
         config.model.blocks_args = tuple(config.model.blocks_args)
     _check_sizes(config)

@@ -154,8 +154,7 @@ def parse_experiment(
     if given.data_dir is not None:
         config.data.data_dir = given.data_dir
     matches = (_FIELD.match(argument) for argument in argv[1:])
-    config.derive(match[1] for match in matches if match)
-    return config_lib.finish(config), arguments
+    return config_lib.finish(config, [match[1] for match in matches if match]), arguments
 
 
 def _with_config_file(argv: Sequence[str]) -> list[str]:
