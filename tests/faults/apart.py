@@ -28,6 +28,7 @@ _INTERNALS = re.compile(
     r"site-packages|<class '|object at 0x",
 )
 _CODES = {1, 2, 130}
+_LISTED = ("  ", "unusable:", "broken:")  # lines of a list, of any length
 
 
 class Failed(Exception):
@@ -48,8 +49,11 @@ class Ended(NamedTuple):
     @property
     def message(self) -> str:
         """The refusal, from "error:" or "stopped" on; empty without one."""
-        found = re.search(r"^(error:|stopped|unusable:|broken:|FATAL)", self.err + self.out, re.M)
-        return (self.err + self.out)[found.start() :] if found else ""
+        for text in (self.err, self.out):
+            found = re.search(r"^(error:|stopped|unusable:|broken:)", text, re.M)
+            if found:
+                return text[found.start() :]
+        return ""
 
 
 def call(
@@ -59,7 +63,7 @@ def call(
     env: Mapping[str, str | None] | None = None,
     before: Callable[[], Any] | None = None,
     meanwhile: Callable[[int], Any] | None = None,
-    timeout: float = 90,
+    timeout: float = 40,
 ) -> Ended:
     """A command line of main.py in a forked child.
 
@@ -89,8 +93,12 @@ def call(
 
 
 def start(
-    *argv: str, shell: str = "", env: Mapping[str, str | None] | None = None, timeout: float = 120,
-    cwd: str | Path | None = None, options: Sequence[str] = (),
+    *argv: str,
+    shell: str = "",
+    env: Mapping[str, str | None] | None = None,
+    timeout: float = 120,
+    cwd: str | Path | None = None,
+    options: Sequence[str] = (),
 ) -> Ended:
     """The same in an interpreter of its own, for what is decided as Python starts.
 
@@ -105,8 +113,13 @@ def start(
     command += [sys.executable, *options, str(ROOT / "main.py"), *argv]
     began = time.monotonic()
     with subprocess.Popen(
-        command, env=whole, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, start_new_session=True,
+        command,
+        env=whole,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     ) as child:
         try:
             out, err = child.communicate(timeout=timeout)
@@ -154,7 +167,7 @@ def check_message(message: str, *names: str) -> None:
     """A refusal is one to three lines, lists under them aside, and names what is wrong."""
     if not message.strip():
         raise Failed("refuses without a message")
-    lines = [line for line in message.strip().splitlines() if not line.startswith(("  ", "unus"))]
+    lines = [line for line in message.strip().splitlines() if not line.startswith(_LISTED)]
     if len(lines) > 3:
         raise Failed(f"refuses in {len(lines)} lines: {message[:300]!r}")
     if names and not any(name in message for name in names):

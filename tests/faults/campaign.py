@@ -17,19 +17,21 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from efficientnet_tf.machine.startup import start_tensorflow
-from efficientnet_tf.terminal.table import aligned
-from faults import damaged, hostile, interrupted, surroundings, workshop
+from faults import damaged, disks, hostile, kills, surroundings, workshop
 from faults.apart import FAILED, REFUSED, SURVIVED, Failed
 from faults.mutations import Verdict, batches, feed
-from faults.readers import Reader, extra_files, readers
+from faults.readers import Reader, of_commands, of_files
+
+from efficientnet_tf.machine.startup import start_tensorflow
+from efficientnet_tf.terminal.progress import progress_bar
+from efficientnet_tf.terminal.table import aligned
 
 INPUTS = 2_200
-KINDS = (damaged, hostile, interrupted, surroundings)
+KINDS = (damaged, hostile, kills, disks, surroundings)
 Job = tuple[Path, int, "tuple[str, str] | tuple[Reader, range]"]
 
 
@@ -65,20 +67,21 @@ def try_one(job: Job) -> list[Verdict]:
 
 
 def jobs(made: Path, seed: int, inputs: int, only: str) -> list[Job]:
-    """The slowest first."""
+    """Faults, and inputs in batches."""
     wanted = re.compile(only)
     chosen = [key for key in cases() if wanted.search(": ".join(key))]
-    fed = [each for each in readers(made) if wanted.search(f"mutated: {each.name}")]
+    known = (*of_files(), *of_commands(made))
+    fed = [each for each in known if wanted.search(f"mutated: {each.name}")]
     small = batches(fed, inputs) if fed else ()
     return [(made, seed, key) for key in chosen] + [(made, seed, each) for each in small]
 
 
-def run(todo: Sequence[Job], parallel: int) -> Iterable[Verdict]:
-    """As they come."""
+def run(todo: Sequence[Job], parallel: int) -> Iterator[list[Verdict]]:
+    """What each job led to, as they come."""
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(parallel, mp_context=context) as pool:
         for future in as_completed([pool.submit(try_one, job) for job in todo]):
-            yield from future.result()
+            yield future.result()
 
 
 def table(found: Sequence[Verdict]) -> str:
@@ -88,7 +91,10 @@ def table(found: Sequence[Verdict]) -> str:
     for each in sorted(found):
         counts.setdefault(each.category, collections.Counter())[each.verdict] += 1
     rows = [("", "cases", *kinds)]
-    for category, counted in [*counts.items(), ("all", sum(counts.values(), collections.Counter()))]:
+    for category, counted in [
+        *counts.items(),
+        ("all", sum(counts.values(), collections.Counter())),
+    ]:
         shown = [str(counted[kind] or "-") for kind in kinds]
         rows.append((category, str(counted.total()), *shown))
     return "\n".join(aligned(rows))
@@ -104,16 +110,23 @@ def main() -> int:
     given = parser.parse_args()
     began = time.monotonic()
     print(f"seed {given.seed}; --seed={given.seed} repeats it", flush=True)
+    if not disks.take_mounts():
+        print("disks cannot be mounted here: full and read-only ones are left out", flush=True)
     import_all()
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     try:
-        made = workshop.make(folder)
-        extra_files(made)
+        made = folder / "specimens"
+        workshop.make(made)
+        todo = jobs(made, given.seed, given.inputs, given.only)
         found: list[Verdict] = []
-        for each in run(jobs(made, given.seed, given.inputs, given.only), given.parallel):
-            found.append(each)
-            if each.verdict == FAILED:
-                print(f"failed: {each.category}: {each.case}: {each.remark}", flush=True)
+        with progress_bar(len(todo), " faults and batches of inputs", "trying") as bar:
+            for verdicts in run(todo, given.parallel):
+                found += verdicts
+                bar.update()
+                for each in verdicts:
+                    if each.verdict == FAILED:
+                        remark = each.remark.encode("ascii", "backslashreplace").decode()
+                        print(f"failed: {each.category}: {each.case}: {remark}", flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if given.output:

@@ -3,12 +3,11 @@
 import functools
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from faults.apart import Failed, call, settled
-from faults.workshop import CLASSES, TINY, Place, encoded, training
+from faults.workshop import CLASSES, TINY, Place, commands, encoded, training
 
 Case = tuple[str, str, Callable[[Place, int], str]]
 
@@ -83,18 +82,18 @@ _BINARY = tuple(name for name in DAMAGES if name not in _JSON)
 
 # file of a run -> the damages, and the words that read it. Those that only show it survive any.
 _FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "config.json": (tuple(DAMAGES), ("compare", "predict")),
-    "classes.json": (tuple(DAMAGES), ("predict",)),
+    "config.json": (tuple(DAMAGES), ("compare", "predict, printed")),
+    "classes.json": (tuple(DAMAGES), ("predict, printed",)),
     "history.jsonl": (tuple(DAMAGES), ("compare",)),
     "timing.jsonl": (tuple(DAMAGES), ("compare",)),
     "evaluation-minival.json": (tuple(DAMAGES), ("compare",)),
     "predictions-minival.npz": (_BINARY, ("report",)),
-    "best/checkpoint": (_BINARY, ("predict",)),
-    "best/ckpt.index": (_BINARY, ("predict",)),
-    "best/ckpt.data-00000-of-00001": (_BINARY, ("predict",)),
-    "export/saved_model.pb": (_BINARY, ("serve",)),
-    "export/variables/variables.data-00000-of-00001": (_BINARY, ("serve",)),
-    "export/metadata.json": (tuple(DAMAGES), ("serve",)),
+    "best/checkpoint": (_BINARY, ("predict, printed",)),
+    "best/ckpt.index": (_BINARY, ("predict, printed",)),
+    "best/ckpt.data-00000-of-00001": (_BINARY, ("predict, printed",)),
+    "export/saved_model.pb": (_BINARY, ("predict, served",)),
+    "export/variables/variables.data-00000-of-00001": (_BINARY, ("predict, served",)),
+    "export/metadata.json": (tuple(DAMAGES), ("predict, served",)),
 }
 
 
@@ -104,22 +103,12 @@ def _found(run: Path, name: str) -> Path:
     return next((run / folder).glob(f"ckpt-*{rest}")) if rest else run / name
 
 
-def _command(word: str, run: Path, image: Path) -> list[str]:
-    if word == "compare":
-        return [word, str(run), f"{run.parent}/other"]
-    if word == "serve":
-        return ["predict", f"--saved_model={run}/export", str(image)]
-    return [word, f"--model_dir={run}", *([str(image)] if word == "predict" else [])]
-
-
 def _run_file(where: Place, _: int, *, name: str, damage: str, word: str) -> str:
     run = where.copy("run")
-    if word == "compare":
-        shutil.copytree(where.specimens / "run", where.own / "other")
     DAMAGES[damage](_found(run, name))
-    image = where.specimens / "image.png"
     shown = name.split("/")[-1].replace("ckpt.", "ckpt-")
-    return settled(call(*_command(word, run, image)), shown, str(run), "saved_model", "ckpt-")
+    ended = call(*commands(where, run, where.own)[word])
+    return settled(ended, shown, str(run), "saved_model", "ckpt-", "model")
 
 
 def _resumed(where: Place, _: int, *, name: str, damage: str) -> str:
@@ -167,13 +156,7 @@ def _image(where: Place, _: int, *, damage: str, word: str) -> str:
     DAMAGES[damage](bad)
     if damage == "lost":
         bad.symlink_to(photos / "nowhere.jpg")
-    words = {
-        "check-data": ["check-data", f"--source=folder:{photos}"],
-        "prepare": ["prepare", f"--source=folder:{photos}", f"--output_dir={where.own}/out"],
-        "predict": ["predict", f"--saved_model={where.specimens}/run/export", str(photos)],
-        "train": training(photos, where.own / "new"),
-        "train, skip": training(photos, where.own / "new", "--config.data.on_error=skip"),
-    }
+    words = commands(where, where.specimens / "run", where.own, photos)
     return settled(call(*words[word], timeout=60), "z.jpg")
 
 
@@ -208,22 +191,23 @@ def _results(where: Place, _: int, *, damage: str) -> str:
 
 def _table(where: Place, _: int, *, damage: str) -> str:
     path = where.copy("table.csv")
-    where.copy("photos")
     DAMAGES[damage](path)
     return settled(call("check-data", f"--source=csv:{path}"), path.name, fine=False)
 
 
-def _stored(where: Place, _: int, *, field: str, value: object, word: str) -> str:
+def _stored(where: Place, _: int, *, field: str, value: object) -> str:
     """A stored configuration with a value that cannot be."""
     run = where.copy("run")
     path = run / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
-    return settled(
-        call(word, f"--model_dir={run}", *([f"{where.specimens}/image.png"] * (word == "predict"))),
-        "config.json", field, str(run), field.rpartition(".")[2], fine=False,
-    )
+    ended = call(*commands(where, run, where.own)["predict, printed"])
+    return settled(ended, str(run), field.rpartition(".")[2], fine=False)
 
 
+_WEIGHTS = (
+    *("ours.safetensors", "timm.safetensors", "model.keras", "model.h5"),
+    "tf1/model.ckpt-12.index",
+)
 _VALUES = {
     "model.name": [7, "efficientnet-b99", ""],
     "model.resolution": [-1, 10**9, 1e400, "big"],
@@ -241,17 +225,22 @@ def cases() -> Iterator[Case]:
                 tried = functools.partial(_run_file, name=name, damage=damage, word=word)
                 yield "damaged: files of a run", f"{name} {damage}, {word}", tried
     for name in (
-        "newest .index", "newest .data", "checkpoints/checkpoint", "history.jsonl", "timing.jsonl",
-        "config.json", "classes.json",
+        "newest .index",
+        "newest .data",
+        "checkpoints/checkpoint",
+        "history.jsonl",
+        "timing.jsonl",
+        "config.json",
+        "classes.json",
     ):
         for damage in ("empty", "half", "garbage", "lost"):
             tried = functools.partial(_resumed, name=name, damage=damage)
             yield "damaged: runs that go on", f"{name} {damage}", tried
-    for word in ("check-data", "prepare", "predict", "train", "train, skip"):
+    for word in ("check-data", "prepare", "predict, folder", "train", "train, skip"):
         for damage in _BINARY:
             tried = functools.partial(_image, damage=damage, word=word)
             yield "damaged: images", f"{damage}, {word}", tried
-    for file in ("ours.safetensors", "timm.safetensors", "model.keras", "model.h5", "tf1/model.ckpt-12.index"):
+    for file in _WEIGHTS:
         for damage in _BINARY:
             tried = functools.partial(_weights, file=file, damage=damage)
             yield "damaged: weights", f"{file} {damage}", tried
@@ -260,12 +249,14 @@ def cases() -> Iterator[Case]:
             tried = functools.partial(_records, file=file, damage=damage)
             yield "damaged: tables and records", f"{file or 'shard'} {damage}", tried
     for damage in _BINARY:
-        yield "damaged: tables and records", f"CSV {damage}", functools.partial(_table, damage=damage)
+        yield (
+            "damaged: tables and records",
+            f"CSV {damage}",
+            functools.partial(_table, damage=damage),
+        )
         tried = functools.partial(_results, damage=damage)
         yield "damaged: tables and records", f"results {damage}", tried
     for field, values in _VALUES.items():
         for value in values:
-            for word in ("predict", "report"):
-                tried = functools.partial(_stored, field=field, value=value, word=word)
-                if word == "predict":
-                    yield "absurd: stored configurations", f"{field}={value!r}", tried
+            tried = functools.partial(_stored, field=field, value=value)
+            yield "absurd: stored configurations", f"{field}={value!r}", tried

@@ -1,4 +1,4 @@
-"""Faults: files and names that somebody made on purpose, to run code, to fill memory, to deceive."""
+"""Faults: files and names made on purpose, to run code, to fill the memory, to deceive."""
 
 import functools
 import io
@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-
 from faults.apart import Ended, Failed, call, settled
-from faults.workshop import CLASSES, Place, encoded, training
+from faults.workshop import CLASSES, Place, commands, encoded, training
 
 Case = tuple[str, str, Callable[[Place, int], str]]
 CANARY = "canary"
@@ -49,17 +48,10 @@ def _stored_name(where: Place, _: int, *, word: str) -> str:
     config = json.loads((run / "config.json").read_text())
     config["model.name"] = _network(where)
     (run / "config.json").write_text(json.dumps(config))
-    more = {
-        "compare": [str(run), f"{where.specimens}/run"],
-        "predict": [f"--model_dir={run}", f"{where.specimens}/image.png"],
-        "cam": [f"--model_dir={run}", f"--output_dir={where.own}/c", f"{where.specimens}/image.png"],
-        "train": training(where.specimens / "photos", run, epochs=1.5),
-        "reproduce": ["table5", f"--run={run}", f"--output_dir={where.own}/out"],
-    }
-    given = more.get(word, [f"--model_dir={run}"])
+    given = commands(where, run, where.own)[word]
     # Report and compare may show a run whose network they do not load.
-    fine = None if word in ("compare", "report", "reproduce") else False
-    return _unharmed(where, call(word, *given), "net.py", "config.json", str(run), fine=fine)
+    fine = None if word in ("compare", "report") else False
+    return _unharmed(where, call(*given), "net.py", "config.json", str(run), fine=fine)
 
 
 def _metadata(where: Place, _: int, *, changes: dict[str, str]) -> str:
@@ -158,6 +150,7 @@ def _predictions(where: Place, _: int, *, kind: str) -> str:
 
 def _png(width: int, height: int) -> bytes:
     """A grey PNG of this size, whose rows are all black; small as a file."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         whole = kind + data
         return struct.pack(">I", len(data)) + whole + struct.pack(">I", zlib.crc32(whole))
@@ -173,12 +166,7 @@ def _png(width: int, height: int) -> bytes:
 def _picture(where: Place, _: int, *, size: tuple[int, int], word: str) -> str:
     photos = where.copy("photos")
     (photos / CLASSES[0] / "z.png").write_bytes(_png(*size))
-    export = f"--saved_model={where.specimens}/run/export"
-    words = {
-        "check-data": ["check-data", f"--source=folder:{photos}"],
-        "predict": ["predict", export, str(photos / CLASSES[0] / "z.png")],
-        "train": training(photos, where.own / "new"),
-    }
+    words = commands(where, where.specimens / "run", where.own, photos)
     # One of 4096 x 4096 is a photo; what is larger than the limit is refused before it is decoded.
     return settled(call(*words[word]), "z.png", fine=None)
 
@@ -187,13 +175,13 @@ NAMES = {
     "terminal escapes": "\x1b[2J\x1b]0;owned\x07red",
     "a new line": "two\nlines",
     "a carriage return": "visible\rhidden",
-    "a spreadsheet's formula": "=cmd|' /C calc'!A0",
+    "a spreadsheet's formula": "=cmd|' C calc'!A0",
     "a comma and quotes": 'a,"b"',
-    "markup": "<script>alert(1)</script>",
+    "markup": "<img src=x onerror=alert(1)>",
     "a template": "{{7*7}}{% raw %}",
     "right-to-left": "abc\u202etxt.exe",
     "no UTF-8": "caf\udce9",
-    "200 characters": "n" * 200,
+    "200 characters": "n" * 180,
     "a leading dash": "--model_dir=x",
     "percent": "%s%n%(name)s",
 }
@@ -203,12 +191,12 @@ def _class_name(where: Place, _: int, *, name: str) -> str:
     photos = where.copy("photos")
     os.rename(photos / CLASSES[0], photos / name)
     run = where.own / "new"
-    ended = call(*training(photos, run, "--mode=train_and_eval", epochs=0.5))
+    ended = call(*training(photos, run, mode="train_and_eval", epochs=0.5))
     verdict = settled(ended)
     _no_escapes(ended)
     if verdict == "survived":
         page = (run / "report.html").read_text()
-        if "<script>alert(1)" in page or "49{%" in page:
+        if "<img src=x" in page or "49{%" in page:
             raise Failed("report.html holds the name as markup")
         again = call("evaluate", f"--model_dir={run}", "--split=test")
         settled(again, fine=True)
@@ -218,21 +206,15 @@ def _class_name(where: Place, _: int, *, name: str) -> str:
 
 def _file_name(where: Place, _: int, *, name: str, word: str) -> str:
     photos = where.copy("photos")
-    (photos / CLASSES[0] / f"{name}.png".replace("/", "_")).write_bytes(encoded("PNG"))
-    bad = photos / CLASSES[0] / f"{name}0.png".replace("/", "_")
+    (photos / CLASSES[0] / f"{name}.png").write_bytes(encoded("PNG"))
+    bad = photos / CLASSES[0] / f"{name}0.png"
     bad.write_bytes(b"no image")
     output = where.own / "answers.csv"
-    words = {
-        "check-data": ["check-data", f"--source=folder:{photos}"],
-        "predict": [
-            "predict", f"--saved_model={where.specimens}/run/export", f"--output={output}", str(photos)
-        ],
-        "predict, printed": ["predict", f"--saved_model={where.specimens}/run/export", str(photos)],
-    }
+    words = commands(where, where.specimens / "run", where.own, photos)
     ended = call(*words[word])
     verdict = settled(ended)
     _no_escapes(ended)
-    if word == "predict":
+    if word == "predict, folder":
         if not output.exists():
             raise Failed("the answers were lost")
         if re.search(r"^=", output.read_bytes().decode(errors="replace"), re.M):
@@ -241,7 +223,9 @@ def _file_name(where: Place, _: int, *, name: str, word: str) -> str:
 
 
 def _no_escapes(ended: Ended) -> None:
-    found = re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u202a-\u202e]", ended.out + ended.err)
+    found = re.search(
+        r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u202a-\u202e]", ended.out + ended.err
+    )
     if found:
         raise Failed(f"sends {found[0]!r} to the terminal")
     if "\rhidden" in ended.out + ended.err:
@@ -251,7 +235,7 @@ def _no_escapes(ended: Ended) -> None:
 def cases() -> Iterator[Case]:
     """(category, name, how to try it) of each."""
     code = "hostile: code in data"
-    for word in ("compare", "report", "predict", "evaluate", "export", "cam", "train", "reproduce"):
+    for word in ("compare", "report", "predict", "evaluate", "export", "cam", "resume"):
         yield code, f"config.json names a file, {word}", functools.partial(_stored_name, word=word)
     yield code, "metadata name a file", functools.partial(_metadata, changes={"model": "NET"})
     files: list[tuple[str, str, Callable[[Place], bytes]]] = [
@@ -264,24 +248,40 @@ def cases() -> Iterator[Case]:
         ("bomb-in-config.keras", "hostile: bombs", _config_bomb),
         ("long-header.safetensors", "hostile: absurd metadata", _header(2**62, b"{}")),
         ("short.safetensors", "hostile: absurd metadata", _header(100, b"{")),
-        ("offsets.safetensors", "hostile: absurd metadata", _header(len(_TENSOR), _TENSOR + b"0000")),
+        (
+            "offsets.safetensors",
+            "hostile: absurd metadata",
+            _header(len(_TENSOR), _TENSOR + b"0000"),
+        ),
         ("empty.safetensors", "hostile: absurd metadata", _header(2, b"{}")),
     ]
     for name, category, content in files:
         yield category, name, functools.partial(_written, name=name, content=content)
     lambda_layer = {
         "class_name": "Functional",
-        "config": {"layers": [{"class_name": "Lambda", "config": {"name": "x", "function": "gAN9"}}]},
+        "config": {
+            "layers": [{"class_name": "Lambda", "config": {"name": "x", "function": "gAN9"}}]
+        },
     }
     for config in ([], 7, None, "text", {"config": []}, {"config": {"layers": [7]}}, lambda_layer):
         tried = functools.partial(_keras_config, config=config)
         yield "hostile: absurd metadata", f".keras config {str(config)[:30]}", tried
     for changes in (
-        {"classes": "-1"}, {"classes": "99999999999"}, {"classes": "1e3"}, {"resolution": "0"},
-        {"resolution": "99999999"}, {"contract": "[]"}, {"contract": "{}"}, {"class_names": "7"},
-        {"class_names": '["a"]'}, {"coefficients": "[]"}, {"format_version": "9" * 5000},
-        {"coefficients": '{"width_coefficient": 1e30}'}, {"coefficients": '{"blocks_args": 7}'},
-        {"coefficients": '{"weights": "imagenet"}'}, {"model": "efficientnet-b99"},
+        {"classes": "-1"},
+        {"classes": "99999999999"},
+        {"classes": "1e3"},
+        {"resolution": "0"},
+        {"resolution": "99999999"},
+        {"contract": "[]"},
+        {"contract": "{}"},
+        {"class_names": "7"},
+        {"class_names": '["a"]'},
+        {"coefficients": "[]"},
+        {"format_version": "9" * 5000},
+        {"coefficients": '{"width_coefficient": 1e30}'},
+        {"coefficients": '{"blocks_args": 7}'},
+        {"coefficients": '{"weights": "imagenet"}'},
+        {"model": "efficientnet-b99"},
         {"contract": "[" * 100_000},
     ):
         tried = functools.partial(_metadata, changes=changes)
@@ -290,13 +290,12 @@ def cases() -> Iterator[Case]:
         category = code if kind == "pickle" else "hostile: bombs"
         yield category, f"predictions {kind}", functools.partial(_predictions, kind=kind)
     for size in ((4096, 4096), (20_000, 20_000), (2**31 - 1, 1), (2**30, 2**30), (0, 5)):
-        for word in ("check-data", "predict", "train"):
+        for word in ("check-data", "predict, folder", "train"):
             tried = functools.partial(_picture, size=size, word=word)
             yield "hostile: bombs", f"PNG of {size[0]} x {size[1]}, {word}", tried
     for what, name in NAMES.items():
-        if "/" not in name:
-            tried = functools.partial(_class_name, name=name)
-            yield "hostile: names", f"a class with {what}", tried
-        for word in ("check-data", "predict", "predict, printed"):
+        tried = functools.partial(_class_name, name=name)
+        yield "hostile: names", f"a class with {what}", tried
+        for word in ("check-data", "predict, folder", "predict, folder, printed"):
             tried = functools.partial(_file_name, name=name, word=word)
             yield "hostile: names", f"a file with {what}, {word}", tried

@@ -1,6 +1,9 @@
 """Feeds every reader with mutated inputs, many in one child, which a crash or a hang ends alone."""
 
+import contextlib
+import functools
 import hashlib
+import io
 import json
 import pickle
 import re
@@ -12,12 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from mutation import flip, mutate
-
-from efficientnet_tf.errors import RunError, Stopped, UsageError
 from faults.apart import FAILED, REFUSED, SURVIVED, Failed, call, check_message
 from faults.readers import Reader
 from faults.workshop import Place
+from mutation import flip, mutate
+
+from efficientnet_tf.errors import RunError, Stopped, UsageError
+from efficientnet_tf.terminal.exit_codes import exit_code
 
 SECONDS = 10  # that one input may take
 GROWTH = 700  # MB that one input may take
@@ -39,7 +43,8 @@ def feed(where: Place, reader: Reader, seed: int, inputs: range) -> list[Verdict
     while len(found) < len(inputs):
         rest = inputs[len(found) :]
         results.write_text("")
-        ended = call(run=lambda: _feed(where, reader, seed, rest, results), timeout=60)
+        fed = functools.partial(feed_here, where, reader, seed, rest, results)
+        ended = call(run=fed, timeout=60)
         for line in results.read_text().splitlines():
             number, verdict, remark = json.loads(line)
             found.append(Verdict("mutated: " + reader.name, f"input {number}", verdict, remark))
@@ -51,7 +56,8 @@ def feed(where: Place, reader: Reader, seed: int, inputs: range) -> list[Verdict
     return found
 
 
-def _feed(where: Place, reader: Reader, seed: int, numbers: range, results: Path) -> int:
+def feed_here(where: Place, reader: Reader, seed: int, numbers: range, results: Path) -> int:
+    """`feed` in this process; writes a line [number, verdict, remark] for each input."""
     root = where.copy(reader.root or reader.file)
     damaged = where.own / reader.file
     whole = damaged.read_bytes()
@@ -81,7 +87,7 @@ def _judged(reader: Reader, root: Path, expected: str) -> tuple[str, str]:
         verdict, remark = SURVIVED, ""
     except (UsageError, RunError, Stopped) as error:
         try:
-            check_message(str(error))
+            check_message(_shown(error))
             verdict, remark = REFUSED, str(error)
         except Failed as wrong:
             return FAILED, str(wrong)
@@ -93,6 +99,17 @@ def _judged(reader: Reader, root: Path, expected: str) -> tuple[str, str]:
         signal.alarm(0)
     growth = _peak() - before
     return (FAILED, f"takes {growth} MB") if growth > GROWTH else (verdict, remark)
+
+
+def _shown(error: Exception) -> str:
+    """What a command that ends with this error prints."""
+
+    def fail() -> None:
+        raise error
+
+    with contextlib.redirect_stderr(io.StringIO()) as stream:
+        exit_code(fail)
+    return stream.getvalue()
 
 
 def _fingerprint(value: Any) -> str:

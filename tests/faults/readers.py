@@ -1,27 +1,16 @@
-"""Everything that the program reads as data, each as a function of a path, to be fed with damage."""
+"""Everything that the program reads as data, each as a function of a path, to feed with damage."""
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 
 from efficientnet_tf.errors import RunError, UsageError
-
-_FLAGS = (
-    "--model=efficientnet-b0",
-    "--config.data.source=folder:photos",
-    "--config.model.blocks_args=('r1_k3_s22_e1_i32_o16_se0.25', 'r1_k3_s11_e6_i16_o16_se0.25')",
-    "--config.train.epochs=0.25",
-    "--config.train.global_batch_size=32",
-    "--config.data.augment=randaugment(magnitude=10)+cutout",
-    "--config.transfer.class_weights=1,2,0.5",
-    "--config.data.expected_sizes=(10, 2, 2)",
-    "--export_formats=saved_model,tflite",
-    "--tpu_zone=us-central1-b",
-)
 
 
 class Reader(NamedTuple):
@@ -91,7 +80,6 @@ def _checked_records(path: Path) -> Any:
 def _journal(path: Path) -> Any:
     from efficientnet_tf.data.prepare import journal
 
-    os.rename(path, path.with_name(journal.JOURNAL))
     return sorted(journal.begin(str(path.parent), {"seed": 0}))
 
 
@@ -204,8 +192,10 @@ def _flags(path: Path) -> Any:
     text = os.fsdecode(path.read_bytes().replace(b"\0", b""))
     word, take = command_line.word_of("train"), FlagGroups()
     word.take_flags(take)
+    argv = ["main.py", *text.split("\n")]
     try:
-        command_line.given_by(word, take, ["main.py", *text.split("\n")])
+        with mock.patch.object(sys, "argv", argv):  # where ml_collections looks, too
+            command_line.given_by(word, take, argv)
     except flags.Error as error:
         raise UsageError(f"{error}. See --help.") from error
     return None
@@ -224,45 +214,42 @@ def _real_labels(path: Path) -> Any:
     return len(read_real_labels(str(path), 10))
 
 
-def extra_files(made: Path) -> None:
-    """Inputs that are no file of a run: they are given as files here."""
-    (made / "block.txt").write_text("r1_k3_s22_e1_i32_o16_se0.25")
-    (made / "flags.txt").write_text("\n".join(_FLAGS))
-    (made / "list.txt").write_text("a.png\nb.png\n")
-    (made / "real.json").write_text(json.dumps([[1], [2, 3], []]))
-    entry = {"name": "train-00000-of-00001", "examples": 1, "bytes": 1, "sha256": "0" * 64}
-    (made / "journal").mkdir()
-    (made / "journal" / "journal").write_text(f'{{"seed": 0}}\n{json.dumps(entry)}\n')
-    (made / "record").mkdir()
-    os.rename(made / "init_from.json", made / "record" / "init_from.json")
-
-
-def readers(made: Path) -> Iterator[Reader]:
-    """All of them, for specimens that lie in `made`."""
+def of_files() -> Iterator[Reader]:
+    """Those whose specimens `workshop.make_files` makes."""
     for kind in ("jpeg", "png", "gif", "bmp", "webp"):
         yield Reader(f"image, {kind.upper()}", f"image.{kind}", _image)
     yield Reader("CSV table", "table.csv", _table)
     yield Reader("class names", "names.txt", _names)
-    shard = next(iter(sorted(each.name for each in (made / "bare").glob("train-*"))))
-    yield Reader("TFRecord file", f"bare/{shard}", _records, "bare", sealed=True)
-    yield Reader("TFRecord, checksums", f"records/{shard}", _checked_records, "records", True)
-    yield Reader("manifest.json", "records/manifest.json", _checked_records, "records")
-    yield Reader("journal of prepare", "journal/journal", _journal)
-    yield Reader("weights, ours", "ours.safetensors", _ours, sealed=True)
     yield Reader("weights, timm", "timm.safetensors", _foreign)
-    for name in ("model.keras", "model.h5", "model.weights.h5"):
-        yield Reader(f"weights, {name[6 if 'w' in name else 5:]}", name, _foreign)
     for end in ("index", "data-00000-of-00001"):
         file = f"tf1/model.ckpt-12.{end}"
         yield Reader(f"TF1 checkpoint, .{end[:5]}", file, _foreign, "tf1", sealed=True)
-    checkpoint = sorted((made / "run" / "best").glob("*.index"))[0].name.removesuffix(".index")
+    yield Reader("init_from.json", "record/init_from.json", _record)
+    yield Reader("journal of prepare", "journal/manifest.partial.jsonl", _journal)
+    yield Reader("results of a search", "search/results.jsonl", _search)
+    yield Reader("results to reproduce", "results.jsonl", _results)
+    yield Reader("block string", "block.txt", _block_string)
+    yield Reader("command line", "flags.txt", _flags)
+    yield Reader("list of images", "list.txt", _listed)
+    yield Reader("ReaL labels", "real.json", _real_labels)
+
+
+def of_commands(made: Path) -> Iterator[Reader]:
+    """Those whose specimens only commands of ours make; they lie in `made`."""
+    shard = min(each.name for each in (made / "bare").glob("train-*"))
+    yield Reader("TFRecord file", f"bare/{shard}", _records, "bare", sealed=True)
+    yield Reader("TFRecord, checksums", f"records/{shard}", _checked_records, "records", True)
+    yield Reader("manifest.json", "records/manifest.json", _checked_records, "records")
+    yield Reader("weights, ours", "ours.safetensors", _ours, sealed=True)
+    for kind in ("keras", "h5", "weights.h5"):
+        yield Reader(f"weights, .{kind}", f"model.{kind}", _foreign)
+    checkpoint = min(each.stem for each in (made / "run" / "best").glob("*.index"))
     for end in ("index", "data-00000-of-00001"):
         file = f"run/best/{checkpoint}.{end}"
         yield Reader(f"checkpoint, .{end[:5]}", file, _run, "run", sealed=True)
     yield Reader("best/checkpoint", "run/best/checkpoint", _run, "run")
     yield Reader("config.json", "run/config.json", _config, "run")
     yield Reader("classes.json", "run/classes.json", _classes, "run")
-    yield Reader("init_from.json", "record/init_from.json", _record)
     yield Reader("predictions-*.npz", "run/predictions-minival.npz", _predictions, sealed=True)
     for name in ("history.jsonl", "timing.jsonl", "evaluation-minival.json", "command.json"):
         yield Reader(name, f"run/{name}", _page, "run")
@@ -271,9 +258,3 @@ def readers(made: Path) -> Iterator[Reader]:
     variables = "run/export/variables/variables.data-00000-of-00001"
     yield Reader("SavedModel's variables", variables, _saved_model, "run/export")
     yield Reader("results of repeats", "run/evaluation-minival.json", _repeat, "run")
-    yield Reader("results of a search", "search/results.jsonl", _search)
-    yield Reader("results to reproduce", "results.jsonl", _results)
-    yield Reader("block string", "block.txt", _block_string)
-    yield Reader("command line", "flags.txt", _flags)
-    yield Reader("list of images", "list.txt", _listed)
-    yield Reader("ReaL labels", "real.json", _real_labels)
