@@ -42,7 +42,7 @@ FLAGS = (
     "--config.train.global_batch_size=32",
     "--config.data.augment=randaugment(magnitude=10)+cutout",
     "--config.transfer.class_weights=1,2,0.5",
-    "--config.data.expected_sizes=(10, 2, 2)",
+    "--config.data.expected_sizes=(10, 2)",
     "--export_formats=saved_model,tflite",
     "--tpu_zone=us-central1-b",
 )
