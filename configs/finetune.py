@@ -2,7 +2,7 @@
 
 What: resolution, batch, length, learning rate and more are chosen by the rules of
     efficientnet_tf/transfer/folder_settings.py and printed with their reasons;
-    --config.FIELD=VALUE changes any.
+    --config.FIELD=VALUE changes any, and the others follow from it.
 Table: none of the paper.
 Command: python main.py --config=configs/finetune.py --data_dir=MY_FOLDER \\
     --model=efficientnet-b0 --config.init_from=b0.safetensors
@@ -23,9 +23,4 @@ def get_config(data_dir: str = "") -> ExperimentConfig:
         folder_settings,  # later: it loads TensorFlow, which must start quietly
     )
 
-    found = folder_settings.survey(data_dir)
-    choices = folder_settings.choose(found)
-    print(folder_settings.explain(found, choices), flush=True)
-    config = ExperimentConfig()
-    folder_settings.apply(config, data_dir, choices)
-    return config
+    return folder_settings.configured_for(data_dir)

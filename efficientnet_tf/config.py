@@ -15,7 +15,7 @@ import math
 import operator
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from efficientnet_tf.errors import UsageError, nearest
@@ -142,6 +142,9 @@ class DataConfig(_Section):
     )
     split_seed: int = _option(
         0, "seed that decides which images are held out", low=0, high=2**31 - 1
+    )
+    accept_changes: bool = _option(
+        False, "continue or evaluate a run although the images of its data set have changed"
     )
     verify_checksums: bool = _option(
         False, "compare the contents, not only the sizes, of TFRecord files with their manifest"
@@ -307,7 +310,9 @@ class TransferConfig(_Section):
         1.0, "learning rate of the classifier as a multiple of the others'", above=0
     )
     class_weights: str = _option(
-        "none", "weights of classes in the loss: none, balanced, or a number for each, with commas"
+        "none",
+        "weights of classes in the loss: none, balanced, or a number for each in the order of the "
+        "classes (sorted names, see classes.json), with commas",
     )
 
 
@@ -323,6 +328,24 @@ class ExperimentConfig(_Section):
         "first weights: a .safetensors file, a run's model_dir, or imagenet; empty: random ones",
     )
 
+    def derive_by(self, rule: "Rule") -> None:
+        """Lets a config file set fields once those of the command line are known.
+
+        Args:
+            rule: called with the configuration and the fields that were given, by dotted names.
+        """
+        self.__dict__["_rule"] = rule
+
+    def derive(self, given: Iterable[str]) -> None:
+        """Sets what follows from the given fields (dotted names), if a config file says how."""
+        names = set(given)
+        values = {name: value for name, _, value in fields(self) if name in names}
+        if "_rule" in self.__dict__:
+            self.__dict__.pop("_rule")(self, values)
+
+
+Rule = Callable[[ExperimentConfig, Mapping[str, Any]], None]
+
 
 # Names of earlier versions, which config.json of their runs still has.
 _RENAMED = {"train.batch_norm": "train.batch_norm_group"}
@@ -332,6 +355,7 @@ FREE_ON_RESUME = frozenset(
     {
         "data.data_dir",
         "data.expected_sizes",
+        "data.accept_changes",
         "data.verify_checksums",
         "data.on_error",
         "data.max_bad_examples",
@@ -400,9 +424,17 @@ def differences(config: ExperimentConfig, stored: dict[str, Any]) -> list[str]:
         kept = stored.get(name, value)
         if isinstance(value, tuple) and isinstance(kept, list):
             kept = tuple(kept)  # JSON has no tuples
+        if name == "data.source":
+            kept, value = _without_place(kept), _without_place(value)
         if name not in FREE_ON_RESUME and kept != value:
             lines.append(f"{name}: {kept!r} -> {value!r}")
     return lines
+
+
+def _without_place(source: Any) -> Any:
+    """A data.source without the path, which may change as data.data_dir may."""
+    kind = str(source).partition(":")[0]
+    return kind if kind in ("folder", "csv") else source
 
 
 def check_name(dotted: str) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ _CONFIGS = next(
     Path("configs"),
 )
 _DEFAULT = "imagenet"
+_FIELD = re.compile(r"--?(?:no)?config\.([\w.]+)")
 
 
 def take_experiment(take: FlagGroups) -> None:
@@ -129,6 +131,8 @@ def parse_experiment(
         config.model.name = given.model
     if given.data_dir is not None:
         config.data.data_dir = given.data_dir
+    matches = (_FIELD.match(argument) for argument in argv[1:])
+    config.derive(match[1] for match in matches if match)
     return config_lib.finish(config), arguments
 
 

@@ -167,8 +167,10 @@ def describe(metrics: Metrics) -> str:
 
 def describe_scores(scores: Mapping[str, Any], class_names: Sequence[str] | None) -> str:
     """`mean per class 98.58 %  ECE 0.0213  most confused: 1 taken for 8 (2 times)`."""
+    number, of = scores["classes_with_examples"], scores["classes"]
+    over = "" if number == of else f" over {number} of {of} classes"
     parts = [
-        f"mean per class {100 * scores['mean_per_class_accuracy']:.2f} %",
+        f"mean per class {100 * scores['mean_per_class_accuracy']:.2f} %{over}",
         f"ECE {scores['calibration']['ece']:.4f}",
     ]
     if scores["most_confused"]:

@@ -81,7 +81,8 @@ def summary(found: Outcomes, class_names: Sequence[str] | None) -> dict[str, Any
 
     Returns:
         "examples"; "loss", cross-entropy in nats; "top1", "top5" and "mean_per_class_accuracy" in
-        [0, 1]; "per_class", "calibration" and "most_confused" (at most 20 pairs).
+        [0, 1], the last one over "classes_with_examples" of the "classes"; "per_class",
+        "calibration" and "most_confused" (at most 20 pairs).
     """
     labels = found.labels
     matrix = _confusion(found)
@@ -101,6 +102,8 @@ def summary(found: Outcomes, class_names: Sequence[str] | None) -> dict[str, Any
         "top1": float((found.predicted == labels).mean()),
         "top5": float(found.in_top5.mean()),
         "mean_per_class_accuracy": float(recall[examples > 0].mean()),
+        "classes": found.classes,
+        "classes_with_examples": int((examples > 0).sum()),
         "per_class": _rows(_PER_CLASS, columns),
         "calibration": _calibration(found.confidence, found.predicted == labels),
         "most_confused": _most_confused(matrix),

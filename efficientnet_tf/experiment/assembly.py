@@ -11,6 +11,8 @@ from efficientnet_tf.experiment.run_data import RunData
 from efficientnet_tf.experiment.run_model import RunModel
 from efficientnet_tf.experiment.updates import Updates
 from efficientnet_tf.machine.device import THIS_MACHINE, Device
+from efficientnet_tf.runs import data_record
+from efficientnet_tf.runs.checkpoint import check_model_dir
 from efficientnet_tf.training.connect import connect, describe
 from efficientnet_tf.training.multi_worker import Workers
 
@@ -28,6 +30,7 @@ class Experiment:
         strategy: to compute under.
         workers: the processes that compute together; one of them writes and speaks.
         data: what it reads.
+        changes: splits that have changed since the run began, which is accepted; a line for each.
         model: what it trains or uses.
     """
 
@@ -43,7 +46,12 @@ class Experiment:
         self.strategy = connect(device)
         self.workers = Workers(self.strategy)
         _check_batch_sizes(config.train, self.strategy)
+        check_model_dir(model_dir, config)
         target = resolve(request or EvaluationRequest(), config, model_dir)
+        self.changes: dict[str, str] = {}
+        if target.is_own:
+            accept = config.data.accept_changes
+            self.changes = data_record.check(model_dir, target.source, accept=accept)
         self.data = RunData(config, target, self.workers)
         self.model = RunModel(config, target, self.strategy, self.workers)
 
@@ -81,6 +89,8 @@ class Experiment:
         sizes = target.source.num_examples
         counts = ", ".join(f"{sizes[split]} {split}" for split in ("train", "minival", "test"))
         say(f"data: {target.source.name} ({counts} images)")
+        for change in self.changes.values():
+            say(f"data changed since the run began: {change}")
         if target.answers is not None:
             say(f"answers: {len(target.answers)} of the network's classes, no other")
         if model.initial is not None:

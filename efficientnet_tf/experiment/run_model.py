@@ -11,7 +11,7 @@ from efficientnet_tf.errors import UsageError
 from efficientnet_tf.evaluation.target import Target
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.optim.ema import ema_enabled
-from efficientnet_tf.runs.checkpoint import Checkpointer, check_model_dir, newest_checkpoint
+from efficientnet_tf.runs.checkpoint import Checkpointer, newest_checkpoint
 from efficientnet_tf.runs.init_record import read_record
 from efficientnet_tf.training.connect import is_tpu
 from efficientnet_tf.training.multi_worker import Workers
@@ -45,7 +45,6 @@ class RunModel:
         fields = {**asdict(config.model), "resolution": target.resolution}
         self.network = configured(**fields)
         self._create = partial(create_model, **fields, classes=target.num_classes)
-        check_model_dir(self.model_dir, config)
         begun = newest_checkpoint(self.model_dir) is not None
         self.initial = read_record(self.model_dir) if begun else None
         self.precision = config.train.precision

@@ -9,9 +9,11 @@ from typing import Any
 
 from efficientnet_tf.errors import Stopped
 from efficientnet_tf.evaluation.evaluator import describe
+from efficientnet_tf.experiment import cautions as cautions_for
 from efficientnet_tf.experiment.assembly import Experiment
 from efficientnet_tf.experiment.exporting import versions
 from efficientnet_tf.machine import computer
+from efficientnet_tf.runs import data_record
 from efficientnet_tf.runs.checkpoint import claim_model_dir, write_classes
 from efficientnet_tf.runs.init_record import write_record
 from efficientnet_tf.storage.files import write_json
@@ -34,12 +36,16 @@ def train_to_the_end(experiment: Experiment, *, with_evaluation: bool) -> None:
     config, model = experiment.config.train, experiment.model
     workers, updates = experiment.workers, experiment.updates
     resumed = model.restore()
+    if "minival" in experiment.changes:  # what was the best on other images is no measure
+        model.state.best_top1.assign(-1.0)
+        model.state.evaluations_without_gain.assign(0)
     without_gain = int(model.state.evaluations_without_gain.numpy())
     patience_over = with_evaluation and patience_is_over(config.patience, without_gain)
     if model.step >= updates.total_steps or patience_over:
         workers.say(f"already trained: step {model.step} of {updates.total_steps}")
         return
     schedule = updates.schedule()
+    cautions = [*cautions_for.any_run(experiment), *cautions_for.resumed_run(experiment)]
     reporter: Reporter | Silence = Silence()
     if workers.is_chief:
         _claim(experiment)
@@ -52,6 +58,8 @@ def train_to_the_end(experiment: Experiment, *, with_evaluation: bool) -> None:
         )
     if resumed:
         reporter.say(f"resumed at step {model.step} of {updates.total_steps}")
+    for caution in cautions:
+        reporter.say(f"warning: {caution}")
     evaluates = with_evaluation and experiment.data.source.num_examples["minival"] > 0
     try:
         with stop_on_signal() as asked:
@@ -70,6 +78,7 @@ def _claim(experiment: Experiment) -> None:
     model, source = experiment.model, experiment.data.source
     claim_model_dir(model.model_dir, experiment.config)
     write_classes(model.model_dir, source.num_classes, source.class_names)
+    data_record.write(model.model_dir, source)
     if model.initial is not None:
         write_record(model.model_dir, model.initial)
     write_json(os.path.join(model.model_dir, "versions.json"), versions())

@@ -17,6 +17,21 @@ from efficientnet_tf.training.steps import TrainStep
 from efficientnet_tf.transfer import fine_tuning
 
 
+def schedule(config: ExperimentConfig, images: int) -> Schedule:
+    """The learning rate of each step of a run with so many training images."""
+    optimizer, batch = config.optimizer, config.train.global_batch_size
+    return Schedule(
+        kind=optimizer.schedule,
+        peak=scaled_learning_rate(optimizer.base_learning_rate, batch),
+        steps_per_epoch=durations.steps_per_epoch(images, batch),
+        total_steps=durations.epochs_to_steps(config.train.epochs, images, batch),
+        warmup_epochs=optimizer.warmup_epochs,
+        decay_epochs=optimizer.decay_epochs,
+        decay_factor=optimizer.decay_factor,
+        staircase=optimizer.staircase,
+    )
+
+
 @dataclass(frozen=True)
 class Updates:
     """Made of the other parts of an experiment; keeps nothing of its own."""
@@ -47,18 +62,7 @@ class Updates:
 
     def schedule(self) -> Schedule:
         """The learning rate of each step."""
-        optimizer, batch = self.config.optimizer, self.config.train.global_batch_size
-        examples = self.data.source.num_examples["train"]
-        return Schedule(
-            kind=optimizer.schedule,
-            peak=scaled_learning_rate(optimizer.base_learning_rate, batch),
-            steps_per_epoch=durations.steps_per_epoch(examples, batch),
-            total_steps=self.total_steps,
-            warmup_epochs=optimizer.warmup_epochs,
-            decay_epochs=optimizer.decay_epochs,
-            decay_factor=optimizer.decay_factor,
-            staircase=optimizer.staircase,
-        )
+        return schedule(self.config, self.data.source.num_examples["train"])
 
     def train_step(self) -> TrainStep:
         """The update of the model's state."""

@@ -69,7 +69,9 @@ def claim_model_dir(model_dir: str, config: config_lib.ExperimentConfig) -> None
     """
     try:
         tf.io.gfile.makedirs(model_dir)
-        write_json(os.path.join(model_dir, "config.json"), config_lib.to_dict(config))
+        # What was accepted once is not accepted for ever.
+        stored = {**config_lib.to_dict(config), "data.accept_changes": False}
+        write_json(os.path.join(model_dir, "config.json"), stored)
     except (tf.errors.OpError, OSError) as error:
         raise UsageError(
             f'--model_dir: "{model_dir}" cannot be written: {first_line(error)}. '

@@ -17,7 +17,8 @@ import dataclasses
 import functools
 import os
 import statistics
-from collections.abc import Iterable
+import types
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ import tensorflow as tf
 
 from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.data.images.header import read_header
+from efficientnet_tf.data.sources.by_name import configured_source
 from efficientnet_tf.data.sources.files import FileSource
 from efficientnet_tf.data.sources.folder import folder_source
 from efficientnet_tf.data.sources.resampling import class_counts
@@ -61,13 +63,8 @@ class Choice:
     reason: str
 
 
-def survey(data_dir: str) -> Survey:
-    """Counts a folder of class folders and reads the sizes of some images.
-
-    Raises:
-        UsageError: as `folder_source`.
-    """
-    source = folder_source(data_dir)
+def survey(source: FileSource) -> Survey:
+    """Counts what there is and reads the sizes of some images."""
     return Survey(
         name=source.name,
         train=source.num_examples["train"],
@@ -90,16 +87,27 @@ def _median_side(source: FileSource) -> int:
     return int(statistics.median(sides)) if sides else 224  # unreadable ones: training says which
 
 
-def choose(found: Survey) -> list[Choice]:
-    """The settings for a folder, in the order in which they are explained."""
+def choose(found: Survey, given: Mapping[str, Any] = types.MappingProxyType({})) -> list[Choice]:
+    """The settings for a folder, in the order in which they are explained.
+
+    Args:
+        given: fields that are not to be chosen, with their values; the others follow from them.
+    """
+    choices = _all_choices(found, given)
+    return [choice for choice in choices if choice.field not in given]
+
+
+def _all_choices(found: Survey, given: Mapping[str, Any]) -> list[Choice]:
     batch = min(max(8, min(64, _power_of_two(found.train / 20))), _power_of_two(found.train))
+    batch = given.get("train.global_batch_size", batch)
     per_pass = found.train / batch
-    updates = min(max(20 * per_pass, 300), 20_000)
-    epochs = updates / per_pass
-    evaluate = max(1.0, epochs / 20)
+    epochs = given.get("train.epochs", min(max(20 * per_pass, 300), 20_000) / per_pass)
+    updates = epochs * per_pass
+    evaluate = given.get("train.eval_every_epochs", min(max(1.0, epochs / 20), epochs))
     patience = 5 if found.minival >= _JUDGES else 0
+    looks = epochs / (evaluate or epochs)
     rarest, largest = min(found.class_counts), max(found.class_counts)
-    uneven = largest > 3 * rarest
+    uneven = largest > 3 * rarest and not given.get("data.balanced_sampling")
     return [
         *_image_choices(found.side),
         Choice("train.global_batch_size", batch, f"{per_pass:.0f} updates in a pass"),
@@ -119,7 +127,11 @@ def choose(found: Survey) -> list[Choice]:
             "balanced" if uneven else "none",
             f"{rarest} to {largest} training images in a class",
         ),
-        Choice("train.eval_every_epochs", evaluate, f"{epochs / evaluate:.0f} looks at minival"),
+        Choice(
+            "train.eval_every_epochs",
+            evaluate,
+            f"{looks:.0f} looks at minival",
+        ),
         Choice("train.checkpoint_every_epochs", evaluate, "with them"),
         Choice(
             "train.patience",
@@ -161,9 +173,34 @@ def explain(found: Survey, choices: Iterable[Choice]) -> str:
     return "\n".join(lines)
 
 
-def apply(config: ExperimentConfig, data_dir: str, choices: Iterable[Choice]) -> None:
-    """Sets the folder and the choices."""
+def configured_for(data_dir: str) -> ExperimentConfig:
+    """A configuration with the settings for a folder.
+
+    On the command line they follow from the fields that are given there, and are explained.
+
+    Raises:
+        UsageError: as `folder_source`.
+    """
+    found = survey(folder_source(data_dir))
+    config = ExperimentConfig()
     config.data.source, config.data.data_dir = "folder", data_dir
+    apply(config, choose(found))
+
+    def derive(config: ExperimentConfig, given: Mapping[str, Any]) -> None:
+        source = None
+        if any(name.startswith("data.") for name in given):
+            source = configured_source(config.data, 0)
+        looked_at = survey(source) if isinstance(source, FileSource) else found
+        choices = choose(looked_at, given)
+        apply(config, choices)
+        print(explain(looked_at, choices), flush=True)
+
+    config.derive_by(derive)
+    return config
+
+
+def apply(config: ExperimentConfig, choices: Iterable[Choice]) -> None:
+    """Sets the choices."""
     for choice in choices:
         *sections, field = choice.field.split(".")
         setattr(functools.reduce(getattr, sections, config), field, choice.value)

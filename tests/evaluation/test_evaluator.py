@@ -251,11 +251,17 @@ def test_a_result_is_one_line_for_people() -> None:
 def test_the_scores_are_one_more_line() -> None:
     found = {
         "mean_per_class_accuracy": 0.98576,
+        "classes": 2,
+        "classes_with_examples": 2,
         "calibration": {"ece": 0.02131},
         "most_confused": [{"true": 1, "predicted": 0, "examples": 2}],
     }
     assert describe_scores(found, ("cat", "dog")) == (
         "mean per class 98.58 %  ECE 0.0213  most confused: dog taken for cat (2 times)"
+    )
+    found |= {"classes": 3}
+    assert describe_scores(found, None).startswith(
+        "mean per class 98.58 % over 2 of 3 classes  ECE"
     )
     found["most_confused"][0]["examples"] = 1
     assert describe_scores(found, None).endswith("most confused: 1 taken for 0 (1 time)")

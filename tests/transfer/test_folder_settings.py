@@ -11,6 +11,7 @@ from two_blocks import TWO_BLOCKS
 
 from efficientnet_tf.commands.command_line import main
 from efficientnet_tf.config import ExperimentConfig, finish
+from efficientnet_tf.data.sources.folder import folder_source
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.optim.ema import ema_decay
 from efficientnet_tf.transfer import folder_settings
@@ -41,7 +42,8 @@ def a_survey(train: int = 8000, side: int = 300, **changes: object) -> Survey:
 
 
 def test_a_folder_is_counted_and_measured(tmp_path: Path) -> None:
-    found = folder_settings.survey(write(tmp_path, {"cat": 20, "dog": 10}))
+    folder = write(tmp_path, {"cat": 20, "dog": 10})
+    found = folder_settings.survey(folder_source(folder, minival=3, test=3))
     assert (found.train, found.minival, found.test) == (24, 3, 3)
     assert sum(found.class_counts) == 24
     assert found.side == 40
@@ -51,7 +53,7 @@ def test_damaged_images_have_no_size(tmp_path: Path) -> None:
     folder = write(tmp_path, {"cat": 3, "dog": 3})
     for path in tmp_path.glob("*/*.png"):
         path.write_bytes(b"no image")
-    assert folder_settings.survey(folder).side == 224
+    assert folder_settings.survey(folder_source(folder)).side == 224
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,19 @@ def test_the_rules_hold_from_two_images_to_a_million(train: int) -> None:
     assert left < 1e-10
 
 
+def test_what_is_given_decides_the_rest() -> None:
+    given = {"train.global_batch_size": 16, "train.epochs": 5.0, "data.balanced_sampling": True}
+    found = a_survey(train=1600, class_counts=(400, 1200 + 1))
+    values = {choice.field: choice.value for choice in folder_settings.choose(found, given)}
+    assert not set(given) & set(values)
+    assert values["optimizer.base_learning_rate"] * 16 / 256 == pytest.approx(0.01)
+    assert values["optimizer.warmup_epochs"] == pytest.approx(0.25)
+    assert values["transfer.batch_norm_momentum"] == pytest.approx(0.9)  # 100 updates in a pass
+    assert values["transfer.class_weights"] == "none"  # not twice
+    few = {c.field: c.value for c in folder_settings.choose(found, {"train.epochs": 0.5})}
+    assert few["train.eval_every_epochs"] == few["train.checkpoint_every_epochs"] == 0.5
+
+
 def test_patience_needs_enough_images_to_judge_by() -> None:
     assert chosen(a_survey(minival=49))["train.patience"] == 0
     assert chosen(a_survey(minival=50))["train.patience"] == 5
@@ -94,9 +109,8 @@ def test_uneven_classes_are_balanced() -> None:
 def test_every_choice_is_a_field_and_is_explained() -> None:
     found = a_survey(side=20)
     config = ExperimentConfig()
-    folder_settings.apply(config, "somewhere", folder_settings.choose(found))
-    finished = finish(config)
-    assert (finished.data.source, finished.data.data_dir) == ("folder", "somewhere")
+    folder_settings.apply(config, folder_settings.choose(found))
+    finish(config)
     text = folder_settings.explain(found, folder_settings.choose(found))
     for choice in folder_settings.choose(found):
         assert f"  {choice.field}=" in text
@@ -117,6 +131,9 @@ def test_ten_images_of_two_classes_are_learnt(
         "--config.model.width_coefficient=0.1",
         f"--config.model.blocks_args={TWO_BLOCKS!r}",
         "--config.train.steps_per_loop=100",
+        # The rules see the eight images that this leaves, and choose the batch for them.
+        "--config.data.minival=1",
+        "--config.data.test=1",
         # Once, at the end: an epoch has one step.
         "--config.train.eval_every_epochs=300",
         "--config.train.checkpoint_every_epochs=300",
@@ -145,4 +162,4 @@ def test_a_folder_must_be_given(
 
 def test_a_folder_that_is_none_is_refused() -> None:
     with pytest.raises(UsageError, match='"/nowhere" is not a folder'):
-        folder_settings.survey("/nowhere")
+        folder_settings.configured_for("/nowhere")

@@ -57,11 +57,11 @@ def csv_source(
 
     A split is train, minival, val or validation (minival beside test, else test) or test, and
     none may be left empty. What is missing of minival and test, or both without the column, is
-    held out of train, its share of each class. A path that is listed twice counts once.
+    held out of train by the paths. A path that is listed twice counts once.
 
     Args:
-        minival: images to hold out; 0: a tenth of train, at most 25,000.
-        test: images to hold out; 0: a tenth of train.
+        minival: images to hold out; 0: about a tenth of train, at most 25,000.
+        test: images to hold out; 0: about a tenth of train.
         split_seed: which ones these are.
         whole: every image is in test, for evaluation alone.
 
@@ -72,7 +72,7 @@ def csv_source(
     rows = _without_repeats(path, _rows(path, _text(path)))
     if not rows:
         raise UsageError(f"{path} must list images, found none.")
-    folder = os.path.dirname(expanded(path))
+    folder = os.path.join(os.path.dirname(expanded(path)), "")
     files = [within(folder, row.path) for row in rows]
     _check_files(path, rows, files)
     class_names, labels = _classes(path, rows)
@@ -80,13 +80,15 @@ def csv_source(
         splits = all_in_test(len(rows))
     else:
         splits = _checked_splits(path, rows, class_names, labels)
+        names = [file.removeprefix(folder) for file in files]
         splits = hold_out_missing(
-            labels, splits, minival=minival, test=test, seed=split_seed, where=path
+            labels, names, splits, minival=minival, test=test, seed=split_seed, where=path
         )
     root = os.path.commonprefix(files)
     return file_source(
         f"csv:{os.path.basename(path)}",
         root=root,
+        folder=folder,
         paths=[file[len(root) :] for file in files],
         labels=labels,
         rows=splits,

@@ -24,6 +24,7 @@ class FileSource(Source):
 
     Attributes:
         root: what all paths begin with, kept once.
+        folder: that of the data set, with a slash; images in it are known by the rest of the path.
         names: per split string [N], the rest of each path: bytes, as the file system has them.
         labels: per split int64 [N]. Both are eager tensors: numpy arrays would be copied into the
             graph of every function that reads them.
@@ -32,6 +33,7 @@ class FileSource(Source):
     seekable: ClassVar[bool] = True
 
     root: bytes
+    folder: bytes
     names: Mapping[str, tf.Tensor]
     labels: Mapping[str, tf.Tensor]
 
@@ -59,6 +61,18 @@ class FileSource(Source):
         path = self.root + self.names[split][index].numpy()
         return path.decode("utf-8", "backslashreplace")
 
+    def labels_of(self, split: str) -> np.ndarray:
+        """The label of each image."""
+        return self.labels[split].numpy()
+
+    def listing(self, split: str) -> list[bytes]:
+        """Path within the folder, tab, class name: of each image."""
+        classes = [os.fsencode(name) for name in self.class_names or ()]
+        return [
+            (self.root + name).removeprefix(self.folder) + b"\t" + classes[label]
+            for name, label in zip(self.names[split].numpy(), self.labels_of(split), strict=True)
+        ]
+
 
 def _unreadable(index: tf.Tensor) -> dict[str, tf.Tensor]:
     return {"image": tf.constant(b""), "label": tf.constant(0, tf.int64), "index": index}
@@ -72,6 +86,7 @@ def file_source(
     labels: np.ndarray,
     rows: Mapping[str, np.ndarray],
     class_names: tuple[str, ...],
+    folder: str | None = None,
 ) -> FileSource:
     """A `FileSource` of a table of images.
 
@@ -80,6 +95,7 @@ def file_source(
         paths: all N of them.
         labels: integers [N].
         rows: which of the N are in each split.
+        folder: that of the data set, with a slash; None: root.
     """
     with tf.device("CPU:0"):  # tf.data runs on the host; an accelerator would only be a detour
         names = {
@@ -93,6 +109,7 @@ def file_source(
         class_names=class_names,
         num_examples={split: len(chosen) for split, chosen in rows.items()},
         root=os.fsencode(root),
+        folder=os.fsencode(root if folder is None else folder),
         names=names,
         labels=labels_of,
     )

@@ -71,13 +71,13 @@ def folder_source(
     If there is a folder `train` (or `training`) of class folders, its neighbours `minival`, `val`
     (`valid`, `validation`) and `test` (`testing`) are splits as well: val is minival beside a
     test folder and test without one, as for ImageNet. Otherwise the folders in `data_dir` are the
-    classes. What is missing of minival and test is held out of train, its share of each class.
+    classes. What is missing of minival and test is held out of train by the names of the files.
 
     Images are the files that end with one of `EXTENSIONS`, at any depth below their class folder.
 
     Args:
-        minival: images to hold out; 0: a tenth of train, at most 25,000.
-        test: images to hold out; 0: a tenth of train.
+        minival: images to hold out; 0: about a tenth of train, at most 25,000.
+        test: images to hold out; 0: about a tenth of train.
         split_seed: which ones these are.
         whole: every image is in test, for evaluation alone.
 
@@ -110,7 +110,7 @@ def folder_source(
         rows = all_in_test(len(table))
     else:
         rows = hold_out_missing(
-            table, rows, minival=minival, test=test, seed=split_seed, where=root
+            table, paths, rows, minival=minival, test=test, seed=split_seed, where=root
         )
     whole_path = root.rstrip("/") if is_remote(root) else os.path.abspath(root)
     return file_source(

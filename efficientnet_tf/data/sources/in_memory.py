@@ -40,6 +40,10 @@ class ArraySource(Source):
         """There are no files to name."""
         return f'source "{self.name}", split "{split}", example {index} (counted from 0)'
 
+    def labels_of(self, split: str) -> np.ndarray:
+        """The label of each image."""
+        return self.arrays[split][1].numpy()
+
 
 def array_source(
     name: str,

@@ -12,6 +12,8 @@ the whole run, threads decide the order of the records, and the shuffle buffer i
 
 import dataclasses
 import functools
+import hashlib
+import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
 
@@ -96,6 +98,17 @@ class RecordSource(Source):
         """The file and the number of the record in it."""
         number, record = divmod(int(index), 2**_FILE_BITS)
         return f"{self.files[split].paths[number]}, record {record} (counted from 0)"
+
+    def listing(self, split: str) -> list[bytes]:
+        """Name, records and a hash of the choice among them: of each file."""
+        files = self.files.get(split, RecordFiles([]))
+        counts = ["all"] * len(files.paths) if files.counts is None else files.counts.tolist()
+        kept = b"" if files.kept is None else np.packbits(files.kept).tobytes()
+        chosen = hashlib.blake2b(kept, digest_size=8).hexdigest()
+        return [
+            f"{os.path.basename(path)}\t{count}\t{chosen}".encode()
+            for path, count in zip(files.paths, counts, strict=True)
+        ]
 
     def _example(self, record: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         image, label = self.parse(record)

@@ -80,8 +80,8 @@ def with_fold(source: Source, folds: int, fold: int, seed: int) -> Source:
     Raises:
         UsageError: the source cannot be cut so, or a fold would be empty.
     """
-    whole = source if _labels(source) is None else with_minival(source)
-    labels = _labels(whole)
+    whole = source if source.labels_of("train") is None else with_minival(source)
+    labels = whole.labels_of("train")
     if labels is None or not isinstance(whole, (FileSource, ArraySource)):
         raise UsageError(
             "config field data.folds needs images that can be chosen one by one, as those of a "
@@ -118,20 +118,12 @@ def with_fold(source: Source, folds: int, fold: int, seed: int) -> Source:
 
 def class_counts(source: Source) -> list[int]:
     """Training images of each class. Sources without a table of labels are read once."""
-    labels = _labels(source)
+    labels = source.labels_of("train")
     if labels is None:
         examples = source.examples("train")
         batches = examples.map(lambda example: example["label"]).batch(4096)
         labels = np.concatenate([batch.numpy() for batch in batches])
     return np.bincount(labels, minlength=source.num_classes).tolist()
-
-
-def _labels(source: Source) -> np.ndarray | None:
-    if isinstance(source, FileSource):
-        return source.labels["train"].numpy()
-    if isinstance(source, ArraySource):
-        return source.arrays["train"][1].numpy()
-    return None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -172,7 +164,7 @@ def balanced(source: Source) -> BalancedSource:
     Raises:
         UsageError: the images of the source cannot be read by number.
     """
-    labels = _labels(source)
+    labels = source.labels_of("train")
     if labels is None or not isinstance(source, (FileSource, ArraySource)):
         raise UsageError(
             "config field data.balanced_sampling needs images that can be read in any order, as "

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar
 
+import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.errors import UsageError, nearest
@@ -100,6 +101,18 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def place(self, split: str, index: int) -> str:
         """Where an example is kept, for messages: a path, or "path, record 7 (from 0)"."""
+
+    def labels_of(self, split: str) -> np.ndarray | None:
+        """The label of each example, int64 [N], if it is known without reading them."""
+        return None
+
+    def listing(self, split: str) -> list[bytes]:
+        """What tells the examples of a split from others, wherever the data set lies.
+
+        An item for each example where they have names, else for each file of them; no order is
+        meant.
+        """
+        return [b"%d examples" % self.num_examples[split]]
 
     def size(self, split: str, shard_index: int = 0, num_shards: int = 1) -> int:
         """Examples in a shard of `split`: a fair share, the first shards take the remainder.

@@ -1,4 +1,4 @@
-"""What is held out: exact counts, fair shares, nothing twice, the same on every machine."""
+"""What is held out: exact counts, fair shares, nothing twice, stable when images are added."""
 
 import hashlib
 
@@ -12,6 +12,7 @@ from efficientnet_tf.data.sources.holdout import (
     default_count,
     hold_out_missing,
     name_splits,
+    places,
     stratified_split,
 )
 from efficientnet_tf.errors import UsageError
@@ -34,53 +35,100 @@ def test_the_split_of_the_digits_is_the_recorded_one() -> None:
     }
 
 
+def split(labels: np.ndarray, *, seed: int = 0, **counts: int) -> dict[str, np.ndarray]:
+    """Rows of images that are called by their number."""
+    names = [f"{row}.jpg" for row in range(len(labels))]
+    rows = {"train": np.arange(len(labels))}
+    asked = {"minival": 0, "test": 0, **counts}
+    return hold_out_missing(labels, names, rows, seed=seed, where="X", **asked)
+
+
 def test_a_count_is_met_exactly_in_fair_shares() -> None:
     # Class sizes as in ImageNet, 732 to 1,300, in a mixed order.
     sizes = np.full(1000, 1300)
     sizes[:105] = np.linspace(732, 1299, 105)
     labels = np.random.RandomState(1).permutation(np.repeat(np.arange(1000), sizes))
-    rows = stratified_split(labels, {"test": 50_001, "minival": PAPER_MINIVAL}, rest="train")
+    rows = split(labels, test=50_001, minival=PAPER_MINIVAL)
     assert (len(rows["test"]), len(rows["minival"])) == (50_001, 25_000)
     everything = np.concatenate(list(rows.values()))
     np.testing.assert_array_equal(np.sort(everything), np.arange(len(labels)))
-    for split, count in {"test": 50_001, "minival": 25_000}.items():
-        assert (np.diff(rows[split]) > 0).all()
-        shares = np.bincount(labels[rows[split]], minlength=1000)
+    for part, count in {"test": 50_001, "minival": 25_000}.items():
+        assert (np.diff(rows[part]) > 0).all()
+        shares = np.bincount(labels[rows[part]], minlength=1000)
         assert np.abs(shares - count * sizes / sizes.sum()).max() < 1
 
 
 def test_largest_remainders_by_hand() -> None:
     # Quotas of 5 among 10, 7 and 3 of 20: 2.5, 1.75, 0.75; rounded down 2, 1, 0.
     labels = np.repeat([0, 1, 2], [10, 7, 3])
-    rows = stratified_split(labels, {"test": 5}, rest="train")
-    assert np.bincount(labels[rows["test"]]).tolist() == [2, 2, 1]
+    assert np.bincount(labels[split(labels, test=5)["test"]]).tolist() == [2, 2, 1]
 
 
 def test_equal_remainders_are_decided_by_lot() -> None:
     labels = np.repeat(np.arange(100), 3)
     for seed in (0, 1):
-        rows = stratified_split(labels, {"test": 20, "minival": 20}, rest="train", seed=seed)
-        test, minival = (set(labels[rows[split]]) for split in ("test", "minival"))
+        rows = split(labels, test=20, minival=20, seed=seed)
+        test, minival = (set(labels[rows[part]]) for part in ("test", "minival"))
         assert len(test) == len(minival) == 20
         assert test != minival
         assert max(test) >= 50  # not only the first in the alphabet: chance 1e-7
-    other = stratified_split(labels, {"test": 20}, rest="train", seed=0)["test"]
+    other = split(labels, test=20, seed=0)["test"]
     assert set(labels[other]) != test
 
 
 def test_every_class_keeps_a_training_example() -> None:
     labels = np.array([0, 1, 1, 2, 2, 2, 2, 2, 2])
-    for held_out in ({"test": 6}, {"test": 0.99}, {"test": 0.6, "minival": 0.6}, {"a": 3, "b": 3}):
-        rows = stratified_split(labels, held_out, rest="train")
+    for counts in ({"test": 5, "minival": 1}, {"test": 3, "minival": 3}):
+        rows = split(labels, **counts)
         assert set(labels[rows["train"]]) == {0, 1, 2}
         assert len(np.unique(np.concatenate(list(rows.values())))) == 9
-    assert len(stratified_split(labels, {"test": 6}, rest="train")["train"]) == 3
     with pytest.raises(
         UsageError, match="test must leave one example of every class in train: 7 of 9 .* 6 can be"
     ):
-        stratified_split(labels, {"test": 7}, rest="train")
+        split(labels, test=7)
     with pytest.raises(UsageError, match="minival must leave .*: 3 of 9 .* 2 can be"):
-        stratified_split(labels, {"test": 4, "minival": 3}, rest="train")
+        split(labels, test=4, minival=3)
+    for fractions in ({"test": 0.99}, {"test": 0.6, "minival": 0.6}):
+        rows = stratified_split(labels, fractions, rest="train")
+        assert set(labels[rows["train"]]) == {0, 1, 2}
+        assert len(np.unique(np.concatenate(list(rows.values())))) == 9
+
+
+def test_the_place_of_a_name_is_its_hash() -> None:
+    # As any blake2b says: printf a.jpg through b2sum has no key, so the standard library is asked.
+    digest = hashlib.blake2b(b"a.jpg", digest_size=8, key=b"\x05\0\0\0").digest()
+    expected = int.from_bytes(digest, "little") / 2**64
+    assert places(["a.jpg"], 5).tolist() == [expected]
+    assert places(["caf\u00e9", "cafe\u0301"], 0).tolist() == places(["caf\u00e9"] * 2, 0).tolist()
+    found = places([f"cat/{number}.jpg" for number in range(100_000)], 0)
+    # Tenths of the range get 10,000 each; standard deviation 95.
+    np.testing.assert_allclose(np.histogram(found, 10, (0, 1))[0], 10_000, atol=400)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_images_that_come_later_move_no_other(seed: int) -> None:
+    labels = np.random.RandomState(seed).randint(0, 3, 2000)
+    before, after = (split(labels[:count], seed=seed) for count in (1500, 2000))
+    for part, rows in before.items():
+        np.testing.assert_array_equal(rows, after[part][after[part] < 1500])
+        # A tenth of 1,500: standard deviation 12.
+        assert abs(len(rows) - {"train": 1200}.get(part, 150)) < 60
+
+
+@pytest.mark.parametrize("counts", [{}, {"test": 6, "minival": 6}])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_class_of_three_is_in_each_part(seed: int, counts: dict[str, int]) -> None:
+    labels = np.repeat([0, 1, 2, 3], [60, 4, 3, 2])
+    rows = split(labels, seed=seed, **counts)
+    for part in ("train", "minival", "test"):
+        assert {0, 1, 2} <= set(labels[rows[part]])
+    assert (labels[rows["train"]] == 3).sum() == 2 or counts
+
+
+def test_of_a_handful_one_is_held_out() -> None:
+    for seed in range(20):
+        rows = split(np.array([0, 1, 1, 0]), seed=seed)
+        assert [len(rows[part]) for part in ("train", "minival", "test")] == [2, 1, 1]
 
 
 def test_rows_are_drawn_uniformly_and_as_numpy_always_did() -> None:
@@ -104,7 +152,8 @@ def test_rows_are_drawn_uniformly_and_as_numpy_always_did() -> None:
 def test_seeds_are_checked(seed: object) -> None:
     for call in (
         lambda: choose_rows(5, 1, seed),
-        lambda: stratified_split(np.array([0, 0]), {"test": 1}, rest="train", seed=seed),
+        lambda: stratified_split(np.array([0, 0]), {"test": 0.5}, rest="train", seed=seed),
+        lambda: places(["a"], seed),
     ):
         with pytest.raises(UsageError, match="split_seed must be a whole number from 0 to"):
             call()
@@ -145,12 +194,15 @@ def test_names_of_splits_that_cannot_be() -> None:
 
 def held_out(rows: dict[str, np.ndarray], **counts: object) -> dict[str, np.ndarray]:
     labels = np.arange(400) % 4
-    return hold_out_missing(labels, rows, seed=0, where="X", **{"minival": 0, "test": 0, **counts})
+    asked = {"minival": 0, "test": 0, **counts}
+    return hold_out_missing(labels, [str(n) for n in range(400)], rows, seed=0, where="X", **asked)
 
 
 def test_what_is_missing_comes_out_of_train() -> None:
-    sizes = {split: len(part) for split, part in held_out({"train": np.arange(400)}).items()}
-    assert sizes == {"train": 320, "minival": 40, "test": 40}
+    numbers = places([str(number) for number in range(400)], 0)
+    rows = held_out({"train": np.arange(400)})
+    assert rows["test"].tolist() == np.flatnonzero(numbers < 0.1).tolist()
+    assert rows["minival"].tolist() == np.flatnonzero(numbers >= 0.9).tolist()
 
     rows = held_out({"train": np.arange(100, 400), "test": np.arange(100)}, minival=8)
     np.testing.assert_array_equal(rows["test"], np.arange(100))

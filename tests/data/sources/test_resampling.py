@@ -86,7 +86,7 @@ def write_folder(root: Path, classes: dict[str, int]) -> None:
 
 def test_train_on_minival_joins_files(tmp_path: Path) -> None:
     write_folder(tmp_path, {"cat": 20, "dog": 10})
-    before = folder_source(str(tmp_path))
+    before = folder_source(str(tmp_path), minival=3, test=3)
     after = with_minival(before)
     places = {
         split: {before.place(split, i) for i in range(before.num_examples[split])}
@@ -209,7 +209,7 @@ def test_folds_depend_on_the_seed_alone() -> None:
 
 def test_folds_that_cannot_be_are_refused(tmp_path: Path) -> None:
     write_folder(tmp_path, {"cat": 3, "dog": 3})
-    with pytest.raises(UsageError, match="at most 5, the images of train and minival; received 9"):
+    with pytest.raises(UsageError, match="at most 4, the images of train and minival; received 9"):
         with_fold(folder_source(str(tmp_path)), 9, 0, 0)
     shares = {"train": RecordFiles(["a"], np.array([3])), "test": RecordFiles(["a"], np.array([3]))}
     source = record_source({**shares, "minival": RecordFiles(["b"], np.array([0]))})
