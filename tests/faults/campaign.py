@@ -21,17 +21,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from faults import damaged, disks, hostile, kills, surroundings, workshop
+from faults import changed, damaged, disks, hostile, kills, surroundings, workshop
 from faults.apart import FAILED, REFUSED, SURVIVED, Failed
 from faults.mutations import Verdict, batches, feed
 from faults.readers import Reader, of_commands, of_files
 
 from efficientnet_tf.machine.startup import start_tensorflow
-from efficientnet_tf.terminal.progress import progress_bar
 from efficientnet_tf.terminal.table import aligned
 
 INPUTS = 2_200
-KINDS = (damaged, hostile, kills, disks, surroundings)
+_SAY_EVERY = 50  # faults, and batches of inputs
+KINDS = (changed, damaged, hostile, kills, disks, surroundings)
 Job = tuple[Path, int, "tuple[str, str] | tuple[Reader, range]"]
 
 
@@ -119,14 +119,15 @@ def main() -> int:
         workshop.make(made)
         todo = jobs(made, given.seed, given.inputs, given.only)
         found: list[Verdict] = []
-        with progress_bar(len(todo), " faults and batches of inputs", "trying") as bar:
-            for verdicts in run(todo, given.parallel):
-                found += verdicts
-                bar.update()
-                for each in verdicts:
-                    if each.verdict == FAILED:
-                        remark = each.remark.encode("ascii", "backslashreplace").decode()
-                        print(f"failed: {each.category}: {each.case}: {remark}", flush=True)
+        # No bar of tqdm, which the forked commands would take for one of theirs.
+        for number, verdicts in enumerate(run(todo, given.parallel), 1):
+            found += verdicts
+            for each in verdicts:
+                if each.verdict == FAILED:
+                    remark = each.remark.encode("ascii", "backslashreplace").decode()
+                    print(f"failed: {each.category}: {each.case}: {remark}", flush=True)
+            if number % _SAY_EVERY == 0:
+                print(f"{number} of {len(todo)}, {time.monotonic() - began:.0f} s", flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if given.output:

@@ -84,6 +84,7 @@ _BINARY = tuple(name for name in DAMAGES if name not in _JSON)
 _FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "config.json": (tuple(DAMAGES), ("compare", "predict, printed")),
     "classes.json": (tuple(DAMAGES), ("predict, printed",)),
+    "data.json": (tuple(DAMAGES), ("evaluate",)),
     "history.jsonl": (tuple(DAMAGES), ("compare",)),
     "timing.jsonl": (tuple(DAMAGES), ("compare",)),
     "evaluation-minival.json": (tuple(DAMAGES), ("compare",)),
@@ -167,7 +168,7 @@ def _weights(where: Place, _: int, *, file: str, damage: str) -> str:
         ended = call("predict", f"--weights={path}", f"{where.specimens}/image.png")
     else:
         ended = call("import-weights", f"--from={path}", f"--output={where.own}/out.safetensors")
-    verdict = settled(ended, path.name, fine=False)
+    verdict = settled(ended, path.name.removesuffix(".index"), fine=False)
     if (where.own / "out.safetensors").exists():
         raise Failed("wrote a file of weights nevertheless")
     return verdict

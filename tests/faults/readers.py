@@ -123,6 +123,15 @@ def _classes(path: Path) -> Any:
     return read_classes(str(path))
 
 
+def _data(path: Path) -> Any:
+    from efficientnet_tf.data.sources.by_name import load_source
+    from efficientnet_tf.runs import data_record
+
+    data_record.read(str(path))
+    source = load_source(f"folder:{path.parent.parent}/specimens/photos")
+    return data_record.check(str(path), source, accept=True)
+
+
 def _record(path: Path) -> Any:
     from efficientnet_tf.runs.init_record import read_record
 
@@ -250,6 +259,7 @@ def of_commands(made: Path) -> Iterator[Reader]:
     yield Reader("best/checkpoint", "run/best/checkpoint", _run, "run")
     yield Reader("config.json", "run/config.json", _config, "run")
     yield Reader("classes.json", "run/classes.json", _classes, "run")
+    yield Reader("data.json", "run/data.json", _data, "run")
     yield Reader("predictions-*.npz", "run/predictions-minival.npz", _predictions, sealed=True)
     for name in ("history.jsonl", "timing.jsonl", "evaluation-minival.json", "command.json"):
         yield Reader(name, f"run/{name}", _page, "run")
