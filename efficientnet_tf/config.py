@@ -417,11 +417,15 @@ def with_fields(config: ExperimentConfig, changes: Mapping[str, Any]) -> Experim
 
 
 def differences(config: ExperimentConfig, stored: dict[str, Any]) -> list[str]:
-    """Lines `name: stored -> asked` for fields that must not change when a run is resumed."""
+    """Lines `name: stored -> asked` for fields that must not change when a run is resumed.
+
+    A field that is not stored is one that the run's version did not have, and had its default.
+    """
     lines = []
     stored = {_RENAMED.get(name, name): value for name, value in stored.items()}
+    defaults = to_dict(ExperimentConfig())
     for name, value in to_dict(config).items():
-        kept = stored.get(name, value)
+        kept = stored.get(name, defaults[name])
         if isinstance(value, tuple) and isinstance(kept, list):
             kept = tuple(kept)  # JSON has no tuples
         if name == "data.source":
@@ -448,16 +452,17 @@ def check_name(dotted: str) -> None:
         raise UsageError(f'config has no field "{dotted}".{hint}')
 
 
-def _allowed_types(annotation: Any) -> tuple[type, ...]:
+def allowed_types(annotation: Any) -> tuple[type, ...]:
+    """The types of the values that a field of this annotation can have."""
     if isinstance(annotation, types.UnionType):
-        return tuple(t for part in typing.get_args(annotation) for t in _allowed_types(part))
+        return tuple(t for part in typing.get_args(annotation) for t in allowed_types(part))
     if typing.get_origin(annotation) is tuple:
         return (tuple, list)
     return (int, float) if annotation is float else (annotation,)
 
 
 def _check(name: str, field: dataclasses.Field, value: Any) -> None:
-    allowed = _allowed_types(field.type)
+    allowed = allowed_types(field.type)
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         expected = getattr(field.type, "__name__", None) or str(field.type)
         raise UsageError(

@@ -22,6 +22,7 @@ from efficientnet_tf.commands import shared_flags
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.inference.image_list import image_paths
+from efficientnet_tf.storage.files import check_writable
 
 
 def take_flags(take: FlagGroups) -> None:
@@ -47,6 +48,7 @@ def run(given: SimpleNamespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f'--output_dir: "{folder}" cannot be made: {error.strerror}.') from error
+    check_writable("--output_dir", str(folder / "cam.png"))
     from efficientnet_tf.machine.startup import start_tensorflow
 
     start_tensorflow()

@@ -5,7 +5,7 @@ TensorFlow: `--help`, the models' table and every usage error answer at once. Wh
 functions is not there yet where the word doctor is first used.
 """
 
-import os
+import contextlib
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.terminal.exit_codes import asks_for_help, exit_code
+from efficientnet_tf.terminal.lasting import drop, lasting, open_closed_streams
 
 if TYPE_CHECKING:
     from efficientnet_tf.commands.flag_groups import FlagGroups
@@ -58,6 +59,7 @@ class Word(NamedTuple):
         resumable: whether the same command goes on where it was interrupted.
         for_a_run: whether the configuration is that of --model_dir where --config is not given.
         passes_on: whether flags that it does not declare are among the `arguments`.
+        lasts: whether it goes on where its output cannot be written, for what it computes is kept.
         reads_flags: whether `run` takes the command line instead, to read its flags by `given_by`
             when it can: where nothing is installed there is nothing to read them by.
     """
@@ -68,12 +70,13 @@ class Word(NamedTuple):
     resumable: bool
     for_a_run: bool
     passes_on: bool
+    lasts: bool
     reads_flags: bool
 
 
 def word_of(name: str) -> Word:
     module: Any = import_module(f"efficientnet_tf.commands.{name.replace('-', '_')}")
-    options = ("RESUMABLE", "FOR_A_RUN", "PASSES_ON", "READS_FLAGS")
+    options = ("RESUMABLE", "FOR_A_RUN", "PASSES_ON", "LASTS", "READS_FLAGS")
     return Word(
         str(module.__doc__).strip(),
         module.take_flags,
@@ -158,15 +161,17 @@ def _run(argv: Sequence[str]) -> int | None:
         print(help_text(name, word, take))
         return None
     given = given_by(word, take, argv)
-    return exit_code(lambda: word.run(given), resumable=word.resumable)
+    with lasting() if word.lasts else contextlib.nullcontext():
+        return exit_code(lambda: word.run(given), resumable=word.resumable)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line; returns its exit code (see `terminal.exit_codes`)."""
+    open_closed_streams()
     try:
         code = exit_code(lambda: _run(sys.argv if argv is None else argv))
         sys.stdout.flush()
     except BrokenPipeError:  # who reads the output has enough of it, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries once more at its end
+        drop(sys.stdout)  # else Python tries once more at its end
         return 1
     return code

@@ -19,7 +19,7 @@ from efficientnet_tf.search import scaling_comparison as comparison
 from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.scaling_baseline import Baseline
 
-RESUMABLE = True
+RESUMABLE = LASTS = True
 
 
 def take_flags(take: FlagGroups) -> None:

@@ -17,7 +17,7 @@ from efficientnet_tf.commands.shared_flags import device, refuse_arguments, take
 from efficientnet_tf.evaluation import request
 from efficientnet_tf.models.networks import configured
 
-FOR_A_RUN = True
+FOR_A_RUN = LASTS = True
 
 
 def take_flags(take: FlagGroups) -> None:

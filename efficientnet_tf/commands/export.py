@@ -20,7 +20,7 @@ from efficientnet_tf.commands.experiment_flags import take_experiment
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.inference.image_list import image_paths
 
-FOR_A_RUN = True
+FOR_A_RUN = LASTS = True
 
 
 def take_flags(take: FlagGroups) -> None:

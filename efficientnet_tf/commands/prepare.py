@@ -13,7 +13,7 @@ from efficientnet_tf.commands import shared_flags
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import UsageError
 
-RESUMABLE = True
+RESUMABLE = LASTS = True
 
 
 def take_flags(take: FlagGroups) -> None:

@@ -16,8 +16,9 @@ from types import SimpleNamespace
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.runs import repeats
+from efficientnet_tf.training.loop import ENDING
 
-RESUMABLE = PASSES_ON = True
+RESUMABLE = PASSES_ON = LASTS = True
 _EACH = {"seeds": ("config.train.seed",), "folds": ("config.data.folds", "config.data.fold")}
 
 
@@ -39,11 +40,13 @@ def run(given: SimpleNamespace) -> None:
             raise UsageError("--mode cannot be given: seeds are trained and tested, folds too.")
         if name in _EACH[kind]:
             raise UsageError(f"{flag} cannot be given: --{kind} sets it for each run.")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the run saves and ends
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the run saves and ends
     runs = repeats.seeds(given.seeds) if kind == "seeds" else repeats.folds(given.folds)
     results = repeats.run_all(
         runs, given.arguments, given.model_dir, lambda text: print(text, flush=True)
     )
     path = os.path.join(given.model_dir, repeats.SUMMARY)
+    print(f"{repeats.spread(results)} -> {path}", flush=True)
     repeats.write_summary(path, results)
-    print(f"{repeats.spread(results)} -> {path}")

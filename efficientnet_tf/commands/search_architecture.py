@@ -20,7 +20,7 @@ from efficientnet_tf.search import architecture_run
 from efficientnet_tf.search.objective import PAPER_EXPONENT, PAPER_TARGET, Objective
 from efficientnet_tf.search.searchers import SEARCHERS, make_searcher
 
-RESUMABLE = True
+RESUMABLE = LASTS = True
 
 
 def take_flags(take: FlagGroups) -> None:

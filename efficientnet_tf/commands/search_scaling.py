@@ -20,7 +20,7 @@ from efficientnet_tf.search import pareto, scaling_figure, scaling_results, scal
 from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.scaling_baseline import Baseline
 
-RESUMABLE = True
+RESUMABLE = LASTS = True
 
 
 def take_flags(take: FlagGroups) -> None:

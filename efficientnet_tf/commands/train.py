@@ -5,7 +5,8 @@ python main.py --config=digits
 python main.py --config=finetune --data_dir=my_photos
 
 Started again with the same flags, a run goes on after its last checkpoint. Exit code 0: done; 1:
-failed on the way; 2: wrong use; 130: a signal (Ctrl-C, SIGTERM) stopped the training, which saved.
+failed on the way; 2: wrong use; 130: a signal (Ctrl-C, SIGTERM, a closed terminal) stopped the
+training, which saved.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.evaluation.request import FLAGS as OF_EVALUATE
 from efficientnet_tf.models.networks import configured
 
+LASTS = True
 _MODES = ("train_and_eval", "train", "eval", "export")
 
 
@@ -31,6 +33,8 @@ def take_flags(take: FlagGroups) -> None:
     take.heading("Where it runs and where it writes")
     shared_flags.take_device(take)
     take.text("model_dir", None, "folder for all that a run writes; default: runs/<config>-<model>")
+    anew = "begin at step 0 where there are checkpoints, which are moved to MODEL_DIR/earlier-1"
+    take.switch("start_anew", False, anew)
     take.heading("Export")
     shared_flags.take_export(take)
     take.heading("For the word evaluate, or --mode=eval")
@@ -67,6 +71,8 @@ def run(given: SimpleNamespace) -> None:
     from efficientnet_tf.experiment import modes
 
     model_dir = given.model_dir or given.default_model_dir
-    where = modes.Where(model_dir, given.export_dir, shared_flags.device(given), options)
+    where = modes.Where(
+        model_dir, given.export_dir, shared_flags.device(given), options, given.start_anew
+    )
     train = modes.train if given.mode == "train" else modes.train_and_evaluate
     train(given.config, where, report=report)

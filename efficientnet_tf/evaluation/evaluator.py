@@ -198,7 +198,7 @@ def record(
         what: the split, and what else makes the evaluation another than the run's own.
         more: further keys; those of `metrics` stay as they are.
     """
-    path = _path(model_dir, "evaluation", what, weights, "json")
+    path = evaluation_path(model_dir, what, weights)
     content = {"split": what, "weights": weights, "step": step, **(more or {})}
     content.update(dataclasses.asdict(metrics))
     write_json(path, content)
@@ -213,13 +213,26 @@ def record_predictions(
     If there are too many to be kept, an older file of that name is removed, as it would not belong
     to evaluation-<what>.json.
     """
-    path = _path(model_dir, "predictions", what, weights, "npz")
-    if predictions is None:
-        if tf.io.gfile.exists(path):
-            tf.io.gfile.remove(path)
-        return None
-    predictions_lib.save(path, predictions)
+    path = predictions_path(model_dir, what, weights, predictions)
+    if path is not None and predictions is not None:
+        predictions_lib.save(path, predictions)
+    else:
+        older = _path(model_dir, "predictions", what, weights, "npz")
+        if tf.io.gfile.exists(older):
+            tf.io.gfile.remove(older)
     return path
+
+
+def evaluation_path(model_dir: str, what: str, weights: str) -> str:
+    """Where `record` writes."""
+    return _path(model_dir, "evaluation", what, weights, "json")
+
+
+def predictions_path(
+    model_dir: str, what: str, weights: str, predictions: Predictions | None
+) -> str | None:
+    """Where `record_predictions` writes; None if there are too many."""
+    return None if predictions is None else _path(model_dir, "predictions", what, weights, "npz")
 
 
 def _path(model_dir: str, kind: str, what: str, weights: str, ending: str) -> str:

@@ -4,7 +4,6 @@ Another set is brought into the class numbers of the run's network, so that its 
 not be there.
 """
 
-import os
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -20,8 +19,8 @@ from efficientnet_tf.evaluation import imagenet_variants as variants
 from efficientnet_tf.evaluation.request import SUBSETS, EvaluationRequest, slug
 from efficientnet_tf.evaluation.scores import Outcomes
 from efficientnet_tf.models.networks import configured
+from efficientnet_tf.runs.stored_config import stored_fields
 from efficientnet_tf.runs.trained_model import run_classes
-from efficientnet_tf.storage.files import exists, read_json
 
 
 @dataclass(frozen=True)
@@ -165,8 +164,7 @@ def _resolution(config: ExperimentConfig) -> int:
 
 def _other_crop(config: ExperimentConfig, model_dir: str) -> list[str]:
     """The crop of an evaluation, if it is not the one that the run was trained with."""
-    path = os.path.join(model_dir, "config.json")
-    stored = read_json(path) if exists(path) else {}
+    stored = stored_fields(model_dir) or {}
     crop, fraction = config.data.eval_crop, config.data.crop_fraction
     theirs = stored.get("data.eval_crop", crop), stored.get("data.crop_fraction", fraction)
     if theirs == (crop, fraction) or (crop == theirs[0] != "fraction"):

@@ -1,5 +1,7 @@
 """The parts of an experiment, built in order from its configuration."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
@@ -25,6 +27,7 @@ class Experiment:
         model_dir: of the run.
         device: what to compute on.
         request: what is to be evaluated instead of the run's own data set, and how.
+        begin: called before anything is read of the run, once it is known which process writes.
 
     Attributes:
         strategy: to compute under.
@@ -40,11 +43,13 @@ class Experiment:
         model_dir: str,
         device: Device = THIS_MACHINE,
         request: EvaluationRequest | None = None,
+        begin: Callable[[Workers], None] = lambda workers: None,
     ) -> None:
         self.config = config
         # First: a TPU must be set up before all else.
         self.strategy = connect(device)
         self.workers = Workers(self.strategy)
+        begin(self.workers)
         _check_batch_sizes(config.train, self.strategy)
         check_model_dir(model_dir, config)
         target = resolve(request or EvaluationRequest(), config, model_dir)

@@ -9,6 +9,8 @@ from efficientnet_tf.evaluation.evaluator import (
     Evaluator,
     describe,
     describe_scores,
+    evaluation_path,
+    predictions_path,
     record,
     record_predictions,
 )
@@ -16,6 +18,7 @@ from efficientnet_tf.evaluation.imagenet_variants import describe_real
 from efficientnet_tf.evaluation.scores import summary
 from efficientnet_tf.experiment.run_data import RunData
 from efficientnet_tf.experiment.run_model import RunModel
+from efficientnet_tf.training.loop import check_finite_evaluation
 from efficientnet_tf.training.metrics import Metrics
 from efficientnet_tf.training.multi_worker import Workers
 
@@ -24,7 +27,8 @@ class FinalEvaluation:
     """Evaluates, and writes the results into the run's folder.
 
     Every worker takes part, for each sees a share of the images; the chief writes
-    evaluation-<what>.json and predictions-<what>.npz and says so.
+    evaluation-<what>.json and predictions-<what>.npz. Before, it says what came out, so that no
+    disk can lose it.
     """
 
     def __init__(
@@ -49,34 +53,50 @@ class FinalEvaluation:
             answers = self._data.reading(
                 split, functools.partial(self._evaluator.answers, split, averaged=averaged)
             )
+            check_finite_evaluation(answers.metrics.loss, what, self._model.step)
             if self._workers.is_chief:
                 more = {"real": real.accuracy(split, answers.outcomes)} if real else {}
-                self._write_answers(what, weights, called, answers, {**context, **more})
+                self._tell_answers(what, weights, called, answers, {**context, **more})
 
     def metrics_alone(self, split: str) -> Metrics:
         """The same without the answer to each example, for a split of the run's own."""
         metrics = self._data.reading(split, lambda: self._evaluator(split, averaged=True))
+        check_finite_evaluation(metrics.loss, split, self._model.step)
         if self._workers.is_chief:
-            self._write_metrics(split, self._model.weights_name, "weights", metrics, {})
+            self._tell_metrics(split, self._model.weights_name, "weights", metrics, {})
         return metrics
 
-    def _write_answers(
+    def _tell_answers(
         self, what: str, weights: str, called: str, answers: Evaluation, context: Mapping[str, Any]
     ) -> None:
-        """Writes what a split was answered and says it in two or three lines."""
+        """Says what a split was answered in two or three lines, and then writes it."""
         names = self._data.target.answer_names
         scores = summary(answers.outcomes, names)
-        file = record_predictions(self._model.model_dir, what, weights, answers.predictions)
-        self._write_metrics(what, weights, called, answers.metrics, {**context, **scores})
-        kept = file or "not kept, there are too many"
-        self._workers.say(f"  {describe_scores(scores, names)}  predictions: {kept}")
+        model_dir = self._model.model_dir
+        kept = predictions_path(model_dir, what, weights, answers.predictions)
+        told = [
+            f"  {describe_scores(scores, names)}  predictions: "
+            f"{kept or 'not kept, there are too many'}"
+        ]
         if "real" in context:
-            self._workers.say(f"  {describe_real(context['real'])}")
+            told.append(f"  {describe_real(context['real'])}")
+        more = {**context, **scores}
+        self._tell_metrics(what, weights, called, answers.metrics, more, *told)
+        record_predictions(model_dir, what, weights, answers.predictions)
 
-    def _write_metrics(
-        self, what: str, weights: str, called: str, metrics: Metrics, more: Mapping[str, Any]
+    def _tell_metrics(
+        self,
+        what: str,
+        weights: str,
+        called: str,
+        metrics: Metrics,
+        more: Mapping[str, Any],
+        *told: str,
     ) -> None:
-        """Writes evaluation-<what>.json and says its first numbers."""
-        step = self._model.step
-        path = record(self._model.model_dir, what, weights, step, metrics, more)
+        """Says the first numbers, and what is told besides, and writes evaluation-<what>.json."""
+        step, model_dir = self._model.step, self._model.model_dir
+        path = evaluation_path(model_dir, what, weights)
         self._workers.say(f"{what}, {called} of step {step}: {describe(metrics)} -> {path}")
+        for line in told:
+            self._workers.say(line)
+        record(model_dir, what, weights, step, metrics, more)

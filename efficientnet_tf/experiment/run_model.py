@@ -7,11 +7,12 @@ import keras
 import tensorflow as tf
 
 from efficientnet_tf.config import ExperimentConfig
-from efficientnet_tf.errors import UsageError
 from efficientnet_tf.evaluation.target import Target
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.optim.ema import ema_enabled
-from efficientnet_tf.runs.checkpoint import Checkpointer, newest_checkpoint
+from efficientnet_tf.runs import checkpoint_files
+from efficientnet_tf.runs.checkpoint import Checkpointer
+from efficientnet_tf.runs.checkpoint_files import BEST, NEWEST
 from efficientnet_tf.runs.init_record import read_record
 from efficientnet_tf.training.connect import is_tpu
 from efficientnet_tf.training.multi_worker import Workers
@@ -45,7 +46,8 @@ class RunModel:
         fields = {**asdict(config.model), "resolution": target.resolution}
         self.network = configured(**fields)
         self._create = partial(create_model, **fields, classes=target.num_classes)
-        begun = newest_checkpoint(self.model_dir) is not None
+        self._say = workers.say
+        begun = bool(checkpoint_files.saved(self.model_dir, NEWEST, BEST))
         self.initial = read_record(self.model_dir) if begun else None
         self.precision = config.train.precision
         if self.precision == "auto":
@@ -89,18 +91,23 @@ class RunModel:
         return "average" if self.state.average else "raw"
 
     def restore(self) -> bool:
-        """Continues from the newest checkpoint in model_dir, if there is one."""
-        if self.checkpointer.newest is None:
+        """Continues from the newest checkpoint in model_dir that can be read, if there is any.
+
+        Raises:
+            UsageError: none can be read, or they are gone, or of another model.
+        """
+        paths = checkpoint_files.saved(self.model_dir, NEWEST, BEST)
+        if not paths:
+            checkpoint_files.check_not_begun(self.model_dir)
             return False
-        self.checkpointer.restore(self.checkpointer.newest)
+        checkpoint_files.first_readable(paths, self.checkpointer.restore, self._say)
         return True
 
     def restore_for_use(self) -> None:
-        """Takes the best checkpoint, or the newest if the run kept no best."""
-        path = self.checkpointer.best or self.checkpointer.newest
-        if path is None:
-            raise UsageError(
-                f'--model_dir: no checkpoint in "{self.model_dir}" to use. Train first '
-                "(--mode=train_and_eval), with the same --model_dir."
-            )
-        self.checkpointer.restore(path)
+        """Takes the best checkpoint, or the newest if the run kept no best.
+
+        Raises:
+            UsageError: there is none that can be read, or it is of another model.
+        """
+        paths = checkpoint_files.for_use(self.model_dir)
+        checkpoint_files.first_readable(paths, self.checkpointer.restore, self._say)

@@ -14,7 +14,8 @@ from efficientnet_tf.experiment.assembly import Experiment
 from efficientnet_tf.experiment.exporting import versions
 from efficientnet_tf.machine import computer
 from efficientnet_tf.runs import data_record
-from efficientnet_tf.runs.checkpoint import claim_model_dir, write_classes
+from efficientnet_tf.runs.checkpoint import claim_model_dir
+from efficientnet_tf.runs.checkpoint_files import remove_unfinished
 from efficientnet_tf.runs.init_record import write_record
 from efficientnet_tf.storage.files import write_json
 from efficientnet_tf.training.connect import describe as describe_devices
@@ -22,6 +23,7 @@ from efficientnet_tf.training.distribution import BatchNormStatistics
 from efficientnet_tf.training.loop import (
     STEPS,
     StopRequest,
+    check_finite_evaluation,
     judge,
     patience_is_over,
     run,
@@ -76,8 +78,8 @@ def train_to_the_end(experiment: Experiment, *, with_evaluation: bool) -> None:
 def _claim(experiment: Experiment) -> None:
     """Writes what the run is, once nothing more can be wrong with it."""
     model, source = experiment.model, experiment.data.source
+    remove_unfinished(model.model_dir)
     claim_model_dir(model.model_dir, experiment.config)
-    write_classes(model.model_dir, source.num_classes, source.class_names)
     data_record.write(model.model_dir, source)
     if model.initial is not None:
         write_record(model.model_dir, model.initial)
@@ -99,10 +101,12 @@ def _run(
             return False
         statistics.average()
         metrics = reading("minival", lambda: evaluator("minival", averaged=True))
+        check_finite_evaluation(metrics.loss, "minival", step)
         reporter.evaluation(step, "minival", model.weights_name, metrics.__dict__)
         reporter.say(f"step {step}: minival {describe(metrics)}")
         if config.eval_raw_weights and state.average:
             raw = reading("minival", lambda: evaluator("minival", averaged=False))
+            check_finite_evaluation(raw.loss, "minival with raw weights", step)
             reporter.evaluation(step, "minival", "raw", raw.__dict__)
             reporter.say(f"step {step}: minival, raw weights, {describe(raw)}")
         is_best, without_gain = judge(

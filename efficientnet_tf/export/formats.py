@@ -103,8 +103,16 @@ def write(
 
     Raises:
         UsageError: the place cannot be written.
-        RunError: one differs too much, or cannot be made; what was there before is kept.
+        RunError: a weight is not finite, or one differs too much, or cannot be made; what was
+            there before is kept.
     """
+    for weight in model.weights:
+        if not np.isfinite(weight.numpy()).all():
+            raise RunError(
+                f"the weights are not finite ({weight.path}), so nothing was exported.\nThe "
+                "network has diverged: train again with a lower learning rate "
+                "(--config.optimizer.base_learning_rate) and another --model_dir."
+            )
     if directory.startswith("gs://") and set(options.formats) != {"saved_model"}:
         raise UsageError(
             f"--export_dir: TFLite and ONNX files are written to a local folder, received "

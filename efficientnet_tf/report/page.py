@@ -15,7 +15,8 @@ from efficientnet_tf.models.networks import configured
 from efficientnet_tf.report import charts
 from efficientnet_tf.report.charts import Curve
 from efficientnet_tf.report.paper import paper_row
-from efficientnet_tf.report.run_files import RunFiles, is_number
+from efficientnet_tf.report.run_files import RunFiles
+from efficientnet_tf.storage.json_files import is_number
 
 MOST_ROWS = 30  # of the table of classes
 _PARTS = (
@@ -183,7 +184,10 @@ def details(run: RunFiles) -> dict[str, Any]:
             predictions = run.predictions(name)
         except (UsageError, RunError):
             predictions = None
-        if predictions is not None and len(predictions.labels):
+        if predictions is not None and predictions.probabilities.shape == (
+            len(predictions.labels),
+            len(names),
+        ):
             matrix = confusion_matrix(predictions)
             found["confusion"] = Markup(charts.confusion("confusion", matrix, names))
     return found

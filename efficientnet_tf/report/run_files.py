@@ -7,21 +7,37 @@ predictions-<split>[-raw].npz   every answer
 versions.json, command.json     software; command and machine
 """
 
-import json
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import UsageError, first_line
 from efficientnet_tf.runs.predictions import Predictions, load
 from efficientnet_tf.runs.stored_config import read_config
-from efficientnet_tf.storage.files import entries, exists, opened, read_json
+from efficientnet_tf.storage.files import entries, exists
+from efficientnet_tf.storage.json_files import is_number, misfit, read_object, read_records
 
 _EVALUATION = re.compile(r"evaluation-([\w-]+)\.json")
 # Of the run's own data, in the order in which they matter; any other comes after them.
 OWN_SPLITS = ("test", "test-raw", "minival", "minival-raw", "train", "train-raw")
+_REMEDY = "Remove it, or put it back from a copy."
+_SHARE = {"examples": int, "precision": float, "recall": float, "f1": float}
+_BIN = {"low": float, "high": float, "examples": int, "confidence": float, "accuracy": float}
+_EVALUATION_FILE = {
+    **{"split": str, "weights": str, "step": int, "examples": int, "skipped": int},
+    **dict.fromkeys(("top1", "top5", "loss", "mean_per_class_accuracy"), float),
+    "per_class": [{"class": int, "name": str, **_SHARE}],
+    "calibration": {"ece": float, "bins": [_BIN]},
+    "most_confused": [{"true": int, "predicted": int, "examples": int}],
+}
+_COMMAND_FILE = {
+    **dict.fromkeys(("command", "directory", "started"), str),
+    "from_step": int,
+    "machine": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -101,10 +117,6 @@ class RunFiles:
         return load(path) if exists(path) else None
 
 
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def read_run(model_dir: str) -> RunFiles:
     """Reads a run of main.py.
 
@@ -118,19 +130,20 @@ def read_run(model_dir: str) -> RunFiles:
         first = first_line(error)
         raise UsageError(f'--model_dir: "{model_dir}" cannot be read: {first}.') from error
     reader = _Reader(model_dir, frozenset(names))
+    config = reader.config(config)
     found = [match.group(1) for name in names if (match := _EVALUATION.fullmatch(name))]
     found.sort(
         key=lambda name: (OWN_SPLITS.index(name) if name in OWN_SPLITS else len(OWN_SPLITS), name)
     )
-    evaluations = {name: reader.object(f"evaluation-{name}.json") for name in found}
+    evaluations = {name: reader.evaluation(f"evaluation-{name}.json") for name in found}
     return RunFiles(
         model_dir,
         config,
         reader.lines("history.jsonl"),
         reader.lines("timing.jsonl"),
         {name: content for name, content in evaluations.items() if content},
-        reader.object("versions.json"),
-        reader.object("command.json"),
+        reader.object("versions.json", {}),
+        reader.object("command.json", _COMMAND_FILE),
         tuple(reader.unreadable),
     )
 
@@ -143,40 +156,61 @@ class _Reader:
         self._names = names
         self.unreadable: list[str] = []
 
-    def object(self, name: str) -> dict[str, Any]:
-        """The object in a JSON file, empty without one."""
+    def config(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields without those that cannot have their value in this version."""
+        config = dict(stored)
+        for name, field, _ in config_lib.fields(config_lib.ExperimentConfig()):
+            value, allowed = config.get(name), config_lib.allowed_types(field.type)
+            numeric = isinstance(value, int | float) and not isinstance(value, bool)
+            of_type = isinstance(value, allowed) and (
+                bool in allowed or not isinstance(value, bool)
+            )
+            if name in config and (not of_type or (numeric and not is_number(value))):
+                self.unreadable.append(f"config.json: {name} cannot be {str(value)[:40]!r}.")
+                del config[name]
+        return config
+
+    def object(self, name: str, expected: Mapping[str, Any]) -> dict[str, Any]:
+        """The object in a JSON file, empty without one.
+
+        Args:
+            expected: of `json_files.misfit`.
+        """
         if name not in self._names:
             return {}
         try:
-            content = read_json(os.path.join(self._folder, name))
-            if isinstance(content, dict):
-                return content
-            self.unreadable.append(f"{name} holds no object.")
-        except (OSError, ValueError) as error:
-            self.unreadable.append(f"{name} cannot be read ({type(error).__name__}).")
-        return {}
+            content = read_object(os.path.join(self._folder, name), _REMEDY)
+        except UsageError as error:
+            self.unreadable.append(first_line(error))
+            return {}
+        reason = misfit(content, expected)
+        if reason:
+            self.unreadable.append(f"{name}: {reason}.")
+        return {} if reason else content
+
+    def evaluation(self, name: str) -> dict[str, Any]:
+        """What evaluation/evaluator.py wrote."""
+        content = self.object(name, _EVALUATION_FILE)
+        classes = len(content.get("per_class", ()))
+        for pair in content.get("most_confused", ()):
+            if max(pair["true"], pair["predicted"]) >= classes:
+                self.unreadable.append(f"{name}: most_confused names a class that is not there.")
+                return {}
+        return content
 
     def lines(self, name: str) -> tuple[Mapping[str, Any], ...]:
-        """The objects with a step in a file of JSON lines, without a last one that is cut off."""
+        """The numbers in the records of a file, without a last one that is cut off."""
         if name not in self._names:
             return ()
         try:
-            with opened(os.path.join(self._folder, name)) as file:
-                texts = file.read().decode().splitlines()
-        except (OSError, ValueError) as error:
-            self.unreadable.append(f"{name} cannot be read ({type(error).__name__}).")
+            records, wrong = read_records(os.path.join(self._folder, name), _REMEDY)
+        except UsageError as error:
+            self.unreadable.append(first_line(error))
             return ()
-        found, bad = [], 0
-        for text in texts:
-            try:
-                line = json.loads(text)
-            except ValueError:
-                bad += 1
-                continue
-            if isinstance(line, dict) and is_number(line.get("step")):
-                found.append(line)
-            else:
-                bad += 1
-        if bad:
-            self.unreadable.append(f"{name}: {bad} of {len(texts)} lines are no records.")
-        return tuple(found)
+        if wrong:
+            more = f"; {len(wrong)} lines in all" if len(wrong) > 1 else ""
+            self.unreadable.append(f"{name}, {wrong[0]}{more}.")
+        return tuple(
+            {key: value for key, value in record.items() if value is True or is_number(value)}
+            for record in records
+        )

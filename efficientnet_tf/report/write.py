@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -12,8 +12,9 @@ from efficientnet_tf.data.sources.source import Source
 from efficientnet_tf.errors import RunError, UsageError, first_line
 from efficientnet_tf.report import page, pictures
 from efficientnet_tf.report.run_files import OWN_SPLITS, RunFiles, read_run
+from efficientnet_tf.runs.stored_config import names_files
 from efficientnet_tf.runs.trained_model import from_run, stored_data_config
-from efficientnet_tf.storage.files import write_bytes
+from efficientnet_tf.storage.files import check_writable, write_bytes
 
 NAME = "report.html"
 _SIZE = 224  # pixels, of a network that this version does not know
@@ -30,20 +31,28 @@ _NO_CAM = (
 
 
 def write_report(
-    model_dir: str, source: Source | None = None, *, with_pictures: bool = True
+    model_dir: str,
+    source: Source | None = None,
+    *,
+    with_pictures: bool = True,
+    named: Mapping[str, str] | None = None,
 ) -> str:
     """Makes the report of a run; returns its path.
 
     Args:
         model_dir: of main.py.
-        source: of the run, as `by_name.configured_source`; None: it is loaded.
+        source: of the run, as `by_name.configured_source`; None: it is loaded, if it is built in
+            or `named`, for the run may come from anywhere, and its report go anywhere.
         with_pictures: without, neither data nor checkpoint are read, and it takes two seconds.
+        named: "source" and "data_dir" of the run's data as the user names them.
 
     Raises:
-        UsageError: there is no run.
-        RunError: the page cannot be written.
+        UsageError: there is no run, or the page cannot be written.
+        RunError: writing the page failed.
     """
     run = read_run(model_dir)
+    path = os.path.join(model_dir, NAME)
+    check_writable("--model_dir", path)
     results = page.results(run)
     time_split = page.time_split(run)
     contents: dict[str, Any] = {
@@ -63,18 +72,11 @@ def write_report(
     }
     if with_pictures:
         with tf.device("CPU:0"):
-            contents |= _pictures(run, source)
+            contents |= _pictures(run, source, named or {})
     else:
         sentence = "No pictures: this report was made without. `main.py report` makes it again."
         contents |= {"pictures_sentence": sentence, "inputs_sentence": sentence}
-    path = os.path.join(model_dir, NAME)
-    try:
-        write_bytes(path, page.render("report.html.jinja", **contents).encode())
-    except (tf.errors.OpError, OSError) as error:
-        raise RunError(
-            f'the report cannot be written to "{path}": {first_line(error)}. Free space or give a '
-            "folder that you may write to; `python main.py report` makes the report again."
-        ) from error
+    write_bytes(path, page.render("report.html.jinja", **contents).encode())
     return path
 
 
@@ -91,10 +93,29 @@ def try_report(model_dir: str, source: Source | None = None, *, with_pictures: b
         )
 
 
-def _pictures(run: RunFiles, source: Source | None) -> dict[str, Any]:
+def unnamed_data(config: Mapping[str, Any], named: Mapping[str, str]) -> str:
+    """The flag and value by which the data of a run is to be named before it is opened, or ""."""
+    source, data_dir = str(config.get("data.source")), config.get("data.data_dir")
+    if names_files(source, None) and "source" not in named:
+        return f"--source={source}"
+    if data_dir and not named:
+        return f"--data_dir={data_dir}"
+    return ""
+
+
+def _pictures(run: RunFiles, source: Source | None, named: Mapping[str, str]) -> dict[str, Any]:
     """What the page shows of images, or sentences in their place."""
+    flag = "" if source else unnamed_data(run.config, named)
+    if flag:
+        sentence = (
+            f"No pictures: the run's data was not opened, for the run may come from elsewhere. "
+            f"`main.py report --model_dir=RUN {flag}` opens it."
+        )
+        return {"pictures_sentence": sentence, "inputs_sentence": sentence}
     try:
         data = stored_data_config(run.config)
+        for field, value in named.items():
+            setattr(data, field, value)
         source = source or configured_source(data, page.resolution(run.config) or _SIZE)
     except _EXPECTED as error:
         sentence = f"No pictures: the data cannot be read. {first_line(error)}"

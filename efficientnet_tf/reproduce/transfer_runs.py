@@ -1,6 +1,5 @@
 """Runs of ours on the data sets of Table 6, as their model_dir tells; for Table 5 and Figure 6."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from efficientnet_tf.errors import UsageError
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.operations import count
 from efficientnet_tf.paper.transfer_sets import TABLE6, transfer_set
+from efficientnet_tf.storage.json_files import read_object
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,14 @@ class TransferRun:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    remedy = (
+        "Give the model_dir of a run that has been tested: main.py --mode=eval writes "
+        "evaluation-test.json."
+    )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f'--run: "{path}" cannot be read ({type(error).__name__}). Give the model_dir of a run '
-            "that has been tested: main.py --mode=eval writes evaluation-test.json."
-        ) from error
-    if not isinstance(content, dict):
-        raise UsageError(f'--run: "{path}" holds no object.')
-    return content
+        return read_object(str(path), remedy)
+    except UsageError as error:
+        raise UsageError(f"--run: {error}") from error
 
 
 def read_run(folder: str) -> TransferRun:

@@ -9,49 +9,46 @@ Variables carry readable names ("weights/stem_conv/kernel", "average/...", "step
 
 Order of precedence on start: a checkpoint in model_dir continues that run; without one the run
 starts from the weights of `init_from`, or from scratch. TensorFlow writes a checkpoint to temporary
-files, renames them and only then points the file `checkpoint` at it, so a killed process leaves the
-previous one in force.
+files and renames them, its index last, so a killed process leaves the previous one in force; one
+that is damaged nevertheless is passed over for an older one (`checkpoint_files.py`).
 """
 
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError, first_line
-from efficientnet_tf.storage.files import read_bytes, read_json, write_json
+from efficientnet_tf.runs import checkpoint_files
+from efficientnet_tf.runs.checkpoint_files import BEST, NEWEST, UnreadableCheckpoint
+from efficientnet_tf.runs.stored_config import stored_fields
+from efficientnet_tf.storage.files import write_json
 from efficientnet_tf.training.multi_worker import Workers
 from efficientnet_tf.training.state import TrainState
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _PREFIX = "variables/"
 _SHOWN = 8
-_NEWEST = "checkpoints"
 
 
 def check_model_dir(model_dir: str, config: config_lib.ExperimentConfig) -> None:
     """Checks that model_dir is new or holds a run of the same configuration; writes nothing.
 
     Raises:
-        UsageError: the folder cannot be read, or holds a run of another configuration.
+        UsageError: the folder cannot be read, or holds a run of another configuration, or of one
+            that is not known.
     """
-    path = os.path.join(model_dir, "config.json")
-    try:
-        stored = read_json(path) if tf.io.gfile.exists(path) else {}
-        if not isinstance(stored, dict):
-            raise ValueError(f"expected an object, received {stored!r}")
-    except (tf.errors.OpError, OSError) as error:
+    stored = stored_fields(model_dir)
+    if stored is None:
+        if not checkpoint_files.saved(model_dir, NEWEST, BEST):
+            return
         raise UsageError(
-            f'--model_dir: "{model_dir}" cannot be read: {first_line(error)}.'
-        ) from error
-    except ValueError as error:  # no JSON, no text at all, or JSON of something else
-        raise UsageError(
-            f'--model_dir: "{path}" holds no configuration ({error}); the run there cannot be '
-            "resumed. Give another folder."
-        ) from error
+            f'--model_dir: "{model_dir}" holds checkpoints but no config.json, so nobody knows '
+            "whether they are of the same experiment.\nPut config.json back (metadata.json of the "
+            'run\'s export holds it as "config"), or give another --model_dir.'
+        )
     lines = config_lib.differences(config, stored)
     if lines:
         raise UsageError(
@@ -65,47 +62,19 @@ def claim_model_dir(model_dir: str, config: config_lib.ExperimentConfig) -> None
     """Makes model_dir and writes the configuration, once nothing more can be wrong with it.
 
     Raises:
-        UsageError: the folder cannot be written.
+        UsageError: the folder cannot be made.
+        RunError: the file cannot be written.
     """
     try:
         tf.io.gfile.makedirs(model_dir)
-        # What was accepted once is not accepted for ever.
-        stored = {**config_lib.to_dict(config), "data.accept_changes": False}
-        write_json(os.path.join(model_dir, "config.json"), stored)
     except (tf.errors.OpError, OSError) as error:
         raise UsageError(
             f'--model_dir: "{model_dir}" cannot be written: {first_line(error)}. '
             "Give a folder that you may write to."
         ) from error
-
-
-def write_classes(model_dir: str, num_classes: int, class_names: Sequence[str] | None) -> None:
-    """Writes classes.json, so that a run can be used where its data set is not."""
-    names = None if class_names is None else list(class_names)
-    content = {"num_classes": num_classes, "class_names": names}
-    write_json(os.path.join(model_dir, "classes.json"), content)
-
-
-def read_classes(model_dir: str) -> tuple[int, tuple[str, ...] | None] | None:
-    """Number and names of the classes of a run; None if it is older than classes.json.
-
-    Raises:
-        UsageError: the file cannot be understood.
-    """
-    path = os.path.join(model_dir, "classes.json")
-    if not tf.io.gfile.exists(path):
-        return None
-    try:
-        content = json.loads(read_bytes(path))
-        number, names = int(content["num_classes"]), content["class_names"]
-        if names is not None and len(names) != number:
-            raise ValueError(f"{number} classes, {len(names)} names")
-        return number, None if names is None else tuple(names)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(
-            f'--model_dir: "{path}" does not say the classes of the run ({error}). Remove it: they '
-            "are then read from its checkpoint and its data set."
-        ) from error
+    # What was accepted once is not accepted for ever.
+    stored = {**config_lib.to_dict(config), "data.accept_changes": False}
+    write_json(os.path.join(model_dir, "config.json"), stored)
 
 
 def _stored_name(key: str) -> str | None:
@@ -124,7 +93,8 @@ def restore_variables(path: str, variables: Mapping[str, Any], table: str = "") 
         table: begin of the names that must be there and no others ("average/"); "": all.
 
     Raises:
-        UsageError: it is unreadable or of another model; the message lists the differences.
+        UnreadableCheckpoint: it is damaged.
+        UsageError: it is of another model; the message lists the differences.
     """
     try:
         reader = tf.train.load_checkpoint(path)
@@ -134,9 +104,8 @@ def restore_variables(path: str, variables: Mapping[str, Any], table: str = "") 
         lines = _differences(variables, {name: shapes[key] for name, key in keys.items()})
         values = {} if lines else {name: reader.get_tensor(key) for name, key in keys.items()}
     except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a file cut off
-        raise UsageError(
-            f'the checkpoint "{path}" cannot be read: {first_line(error)}. '
-            "Remove it to go on from an older one, or use another --model_dir."
+        raise UnreadableCheckpoint(
+            f'the checkpoint "{path}" cannot be read: {first_line(error)}.'
         ) from error
     if lines:
         shown = "\n  ".join(lines[:_SHOWN])
@@ -162,11 +131,6 @@ def _differences(variables: Mapping[str, Any], stored: Mapping[str, list[int]]) 
     return lines + [f"{name}: not in this model" for name in stored if name not in variables]
 
 
-def newest_checkpoint(model_dir: str) -> str | None:
-    """Path of the checkpoint that a run in model_dir would go on from."""
-    return tf.train.latest_checkpoint(os.path.join(model_dir, _NEWEST))
-
-
 class Checkpointer:
     """Saves a state into model_dir and restores it strictly: every variable, no leftovers.
 
@@ -178,57 +142,48 @@ class Checkpointer:
         self, model_dir: str, state: TrainState, keep: int, workers: Workers | None = None
     ) -> None:
         self._model_dir = model_dir
+        self._keep = keep
         self._workers = workers
         self._variables = state.named_variables()
-        holder = tf.train.Checkpoint(variables=self._variables)
-        self._newest = tf.train.CheckpointManager(
-            holder, os.path.join(model_dir, _NEWEST), max_to_keep=keep
-        )
-        self._best = tf.train.CheckpointManager(
-            holder, os.path.join(model_dir, "best"), max_to_keep=1
-        )
+        self._holder = tf.train.Checkpoint(variables=self._variables)
 
     @property
     def newest(self) -> str | None:
         """Path of the newest complete checkpoint."""
-        return newest_checkpoint(self._model_dir)
+        return next(iter(checkpoint_files.saved(self._model_dir, NEWEST)), None)
 
     @property
     def best(self) -> str | None:
         """Path of the checkpoint with the best minival top-1."""
-        return tf.train.latest_checkpoint(self._best.directory)
+        return next(iter(checkpoint_files.saved(self._model_dir, BEST)), None)
 
-    def save(self, step: int) -> str | None:
+    def save(self, step: int) -> str:
         """The path of what was written, as `newest`."""
-        self._save(self._newest, step)
-        return self.newest
+        return self._save(NEWEST, step, self._keep)
 
-    def save_best(self, step: int) -> str | None:
+    def save_best(self, step: int) -> str:
         """The path of what was written, as `best`."""
-        self._save(self._best, step)
-        return self.best
+        return self._save(BEST, step, 1)
 
-    def _save(self, manager: tf.train.CheckpointManager, step: int) -> None:
+    def _save(self, folder: str, step: int, keep: int) -> str:
+        folder = os.path.join(self._model_dir, folder)
+        path = os.path.join(folder, f"ckpt-{step}")
         if self._workers is None or self._workers.is_chief:
-            self._write(manager, step)
+            try:
+                tf.io.gfile.makedirs(folder)
+                self._holder.write(path)
+                checkpoint_files.rotate(folder, step, keep)
+            except (tf.errors.OpError, OSError) as error:
+                last = self.newest or "none"
+                raise RunError(
+                    f'the checkpoint of step {step} could not be written to "{self._model_dir}": '
+                    f"{first_line(error)}. Is the disk full?\nThe last good checkpoint is {last}; "
+                    "start the same command again to go on from there."
+                ) from error
         if self._workers is not None:
             self._workers.wait()
-
-    def _write(self, manager: tf.train.CheckpointManager, step: int) -> None:
-        try:
-            manager.save(checkpoint_number=step)
-        except (tf.errors.OpError, OSError) as error:
-            last = self.newest or "none"
-            raise RunError(
-                f'the checkpoint of step {step} could not be written to "{self._model_dir}": '
-                f"{first_line(error)}. Is the disk full? The last good checkpoint is {last}; "
-                "start the same command again to go on from there."
-            ) from error
+        return path
 
     def restore(self, path: str) -> None:
-        """Sets every variable of the state from a checkpoint, or none.
-
-        Raises:
-            UsageError: it is unreadable or of another model; the message lists the differences.
-        """
+        """Sets every variable of the state from a checkpoint, or none; see `restore_variables`."""
         restore_variables(path, self._variables)

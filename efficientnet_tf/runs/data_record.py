@@ -1,41 +1,44 @@
-"""data.json in model_dir: on which images a run was trained and judged.
+"""classes.json and data.json in model_dir: what a run tells apart, and on which images.
 
-It is there so that no change of them goes unnoticed. For each split it has the number of images
+They are there so that a run can be used where its data set is not, and that no change of the data
+set goes unnoticed. For each split data.json has the number of images
 and a fingerprint: a hash of what `Source.listing` says, which is the same wherever the data set
 lies. For minival and test it has the listing, too, so that images which have left them for train
 can be counted.
 """
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from efficientnet_tf.data.sources.source import Source
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.runs.checkpoint import read_classes
-from efficientnet_tf.storage.files import exists, read_bytes, write_json
+from efficientnet_tf.storage.files import exists, write_json
+from efficientnet_tf.storage.json_files import misfit, read_object
+
+if TYPE_CHECKING:  # a command that only reads what is stored does not load TensorFlow
+    from efficientnet_tf.data.sources.source import Source
 
 ACCEPT = "--config.data.accept_changes=True"
 _SPLITS = ("train", "minival", "test")
 _SHOWN = 3  # class names
 
 
-def describe(source: Source) -> dict[str, Any]:
+def describe(source: "Source") -> dict[str, Any]:
     """The content of data.json."""
     splits: dict[str, Any] = {}
     for split in _SPLITS:
-        listing = sorted(source.listing(split))
-        digest = hashlib.blake2b(b"\n".join(listing), digest_size=16).hexdigest()
-        splits[split] = {"images": source.num_examples[split], "fingerprint": digest}
+        splits[split] = {
+            "images": source.num_examples[split],
+            "fingerprint": source.fingerprint(split),
+        }
         if split != "train":
-            splits[split]["listing"] = [os.fsdecode(item) for item in listing]
+            splits[split]["listing"] = sorted(map(os.fsdecode, source.listing(split)))
     return {"source": source.name, "splits": splits}
 
 
-def write(model_dir: str, source: Source) -> None:
-    """Writes data.json."""
+def write(model_dir: str, source: "Source") -> None:
+    """Writes both files."""
+    write_classes(model_dir, source.num_classes, source.class_names)
     write_json(os.path.join(model_dir, "data.json"), describe(source))
 
 
@@ -48,20 +51,44 @@ def read(model_dir: str) -> Mapping[str, Any] | None:
     path = os.path.join(model_dir, "data.json")
     if not exists(path):
         return None
-    try:
-        content = json.loads(read_bytes(path))
-        for split in _SPLITS:
-            found = content["splits"][split]
-            int(found["images"]), str(found["fingerprint"])
-        return content
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(
-            f'--model_dir: "{path}" does not say the data of the run ({error!r}).\nRemove it if '
-            "you are sure that the data set is the one of before; it is then written anew."
-        ) from error
+    remedy = "Remove it if the data set is surely the one of before: it is then written anew."
+    content = read_object(path, remedy)
+    split = {"images": int, "fingerprint": str}
+    reason = misfit(content, {"splits": dict.fromkeys(_SPLITS, split)})
+    reason = reason or ("" if "splits" in content else "it has no splits")
+    if reason:
+        raise UsageError(f'"{path}" does not say the data of the run ({reason}).\n{remedy}')
+    return content
 
 
-def check(model_dir: str, source: Source, *, accept: bool) -> dict[str, str]:
+def write_classes(model_dir: str, num_classes: int, class_names: Sequence[str] | None) -> None:
+    """Writes classes.json, so that a run can be used where its data set is not."""
+    names = None if class_names is None else list(class_names)
+    content = {"num_classes": num_classes, "class_names": names}
+    write_json(os.path.join(model_dir, "classes.json"), content)
+
+
+def read_classes(model_dir: str) -> tuple[int, tuple[str, ...] | None] | None:
+    """Number and names of the classes of a run; None if it is older than classes.json.
+
+    Raises:
+        UsageError: the file cannot be understood.
+    """
+    path = os.path.join(model_dir, "classes.json")
+    if not exists(path):
+        return None
+    remedy = "Remove it: the classes are then read from the run's checkpoint and its data set."
+    content = read_object(path, remedy)
+    number, names = content.get("num_classes"), content.get("class_names")
+    reason = misfit(number, int) or (misfit(names, [str]) if names is not None else "")
+    if not reason and names is not None and len(names) != number:
+        reason = f"{number} classes, {len(names)} names"
+    if reason:
+        raise UsageError(f'"{path}" does not say the classes of the run ({reason}).\n{remedy}')
+    return int(content["num_classes"]), None if names is None else tuple(names)
+
+
+def check(model_dir: str, source: "Source", *, accept: bool) -> dict[str, str]:
     """Compares the data set of the run in model_dir with what is there now.
 
     Args:
@@ -89,7 +116,7 @@ def check(model_dir: str, source: Source, *, accept: bool) -> dict[str, str]:
 
 
 def _check_classes(
-    model_dir: str, number: int, names: Sequence[str] | None, source: Source
+    model_dir: str, number: int, names: Sequence[str] | None, source: "Source"
 ) -> None:
     ours = source.class_names
     if names is None or ours is None:
@@ -117,7 +144,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names[:_SHOWN]) + more
 
 
-def _differences(stored: Mapping[str, Any], source: Source) -> dict[str, str]:
+def _differences(stored: Mapping[str, Any], source: "Source") -> dict[str, str]:
     now = describe(source)["splits"]
     changed = {}
     for split in _SPLITS:

@@ -11,7 +11,8 @@ from typing import Any
 
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.importers.input_contract import InputContract, apply_contract
-from efficientnet_tf.storage.files import exists, read_json, write_json
+from efficientnet_tf.storage.files import exists, write_json
+from efficientnet_tf.storage.json_files import misfit, read_object
 
 RECORD = "init_from.json"
 
@@ -61,12 +62,19 @@ def read_record(model_dir: str) -> InitialWeights | None:
     path = os.path.join(model_dir, RECORD)
     if not exists(path):
         return None
-    try:
-        stored = read_json(path)
-        stored.update(mean=tuple(stored["mean"]), std=tuple(stored["std"]))
-        return InitialWeights(**stored)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UsageError(
-            f'--model_dir: "{path}" is damaged ({error!r}); the input normalisation of the run is '
-            "not known without it. Use another --model_dir."
-        ) from error
+    remedy = (
+        "The input normalisation of the run is not known without it: put it back from a copy, or "
+        "use another --model_dir."
+    )
+    stored = read_object(path, remedy)
+    shape = {"source": str, "checksum": str, "new_head": bool, "mean": [float], "std": [float]}
+    reason = misfit(stored, shape)
+    if (
+        stored.keys() != shape.keys()
+        or reason
+        or not len(stored["mean"]) == len(stored["std"]) == 3
+    ):
+        found = reason or f"expected {', '.join(shape)}; mean and std of three numbers"
+        raise UsageError(f'--model_dir: "{path}" is damaged ({found}).\n{remedy}')
+    stored.update(mean=tuple(stored["mean"]), std=tuple(stored["std"]))
+    return InitialWeights(**stored)

@@ -18,10 +18,11 @@ from typing import IO
 
 from efficientnet_tf.errors import RunError, Stopped, UsageError
 from efficientnet_tf.terminal.exit_codes import INTERRUPTED, WRONG_USE
+from efficientnet_tf.training.loop import ENDING
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SECONDS_TO_SAVE = 60.0  # that a job has when it is told to end
-_STOPPED = (INTERRUPTED, -signal.SIGTERM, -signal.SIGINT)
+_STOPPED = (INTERRUPTED, *(-number for number in ENDING))
 
 
 def run(name: str, module: str, arguments: Sequence[str], log: IO[bytes]) -> None:

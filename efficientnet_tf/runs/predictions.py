@@ -9,6 +9,7 @@ predictions-<what>.npz in model_dir, a compressed numpy archive:
 
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,11 @@ class Predictions:
 
 
 # What numpy raises for an archive that is cut off, of something else or no archive at all.
-_UNREADABLE = (KeyError, ValueError, OSError, EOFError, TypeError, AttributeError)
+_UNREADABLE = (
+    *(KeyError, ValueError, OSError, EOFError, TypeError, AttributeError, RuntimeError),
+    *(MemoryError, OverflowError, zipfile.BadZipFile, zlib.error),
+)
+_MOST_BYTES = 20 * MAX_VALUES  # what a file is inflated to, generously
 _TYPES = {"places": np.int64, "labels": np.int32, "probabilities": np.float32}
 
 
@@ -56,9 +61,15 @@ def load(path: str) -> Predictions:
     """
     content = read_bytes(path)
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(each.file_size for each in archive.infolist()) > _MOST_BYTES:
+                raise ValueError("its arrays are larger than any that are kept")
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in _TYPES}
-    except (*_UNREADABLE, zipfile.BadZipFile) as error:
+        for name, kind in _TYPES.items():
+            if np.dtype(kind).kind != arrays[name].dtype.kind:
+                raise TypeError(f"{name} are of type {arrays[name].dtype}")
+    except _UNREADABLE as error:
         raise UsageError(
             f'"{path}" holds no predictions ({type(error).__name__}: {error}). Expected a '
             "predictions-*.npz file that main.py --mode=eval wrote."
@@ -70,5 +81,11 @@ def load(path: str) -> Predictions:
         raise UsageError(
             f'"{path}" holds no predictions: expected places [n], labels [n] and probabilities '
             f"[n, classes], found {', '.join(map(str, shapes))}."
+        )
+    labels, classes = found.labels, found.probabilities.shape[1]
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise UsageError(
+            f'"{path}" holds no predictions: expected labels of 0 to {classes - 1}, found '
+            f"{labels.min()} to {labels.max()}."
         )
     return found

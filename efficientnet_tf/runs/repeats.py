@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from efficientnet_tf.errors import RunError, UsageError
-from efficientnet_tf.runs import jobs
+from efficientnet_tf.runs import data_record, jobs
 from efficientnet_tf.storage.files import write_json
+from efficientnet_tf.storage.json_files import misfit, read_object, read_text
 from efficientnet_tf.storage.lock import lock
 from efficientnet_tf.storage.paths import is_remote
 
@@ -72,13 +73,14 @@ def run_all(
     Raises:
         UsageError: main.py refused the flags, or the folder holds runs of other flags, is in use
             or cannot be written.
-        RunError: a run failed.
+        RunError: a run failed, or the data set has changed between two.
         Stopped: a signal ended a run.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for run in runs:
         result = train(run, flags, folder)
         found.append(result)
+        _check_same_data(folder, [each.name for each in runs[: len(found)]])
         say(f"{run.name}: {describe(result)}")
     return found
 
@@ -121,7 +123,12 @@ def _result(model_dir: Path, split: str) -> dict[str, Any] | None:
     for weights in ("", "-raw"):
         path = model_dir / f"evaluation-{split}{weights}.json"
         if path.exists():
-            return json.loads(path.read_text(encoding="utf-8"))
+            remedy = "Remove it: the same command evaluates again."
+            result = read_object(str(path), remedy)
+            reason = misfit(result, dict.fromkeys(METRICS, float))
+            if reason or not {"top1", "loss"} <= result.keys():
+                raise UsageError(f'"{path}" holds no result ({reason or "no scores"}).\n{remedy}')
+            return result
     return None
 
 
@@ -129,14 +136,38 @@ def _check_flags(model_dir: Path, flags: Sequence[str]) -> None:
     """A folder is for one command; its flags are kept there."""
     path = model_dir / _FLAGS
     if path.exists() and (model_dir / _BEGUN).exists():
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        remedy = "Use another --model_dir."
+        try:
+            stored = json.loads(read_text(str(path), remedy))
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, UsageError):
+                raise
+            raise UsageError(f'"{path}" holds no flags ({error}).\n{remedy}') from error
         if stored != list(flags):
+            shown = " ".join(map(str, stored)) if isinstance(stored, list) else repr(stored)
             raise UsageError(
-                f'--model_dir: "{model_dir}" was begun with other flags: {" ".join(stored)}. Use '
-                "the same, or another --model_dir."
+                f'--model_dir: "{model_dir}" was begun with other flags: {shown}. Use the same, or '
+                "another --model_dir."
             )
         return
-    path.write_text(json.dumps(list(flags), indent=2), encoding="utf-8")
+    write_json(str(path), list(flags))
+
+
+def _check_same_data(folder: str, names: Sequence[str]) -> None:
+    """Of folds, train and minival are other parts of the same images."""
+    seen = {}
+    for name in names:
+        stored = data_record.read(str(Path(folder) / name))
+        if stored is not None:
+            splits = stored["splits"]
+            together = splits["train"]["images"] + splits["minival"]["images"]
+            seen[(together, splits["test"]["fingerprint"])] = name
+    if len(seen) > 1:
+        first, second, *_ = seen.values()
+        raise RunError(
+            f"the data set has changed between {first} and {second}: their results cannot be "
+            "joined.\nBring back the images of then, or repeat all runs in another --model_dir."
+        )
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -4,7 +4,8 @@ From a run of main.py, with the configuration that lies in its model_dir, or fro
 """
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,10 +18,13 @@ from efficientnet_tf.data.sources.by_name import load_source
 from efficientnet_tf.errors import RunError, UsageError, first_line
 from efficientnet_tf.importers import weights_file
 from efficientnet_tf.models.networks import configured, find_network
-from efficientnet_tf.runs.checkpoint import read_classes, restore_variables
+from efficientnet_tf.runs.checkpoint import restore_variables
+from efficientnet_tf.runs.checkpoint_files import UnreadableCheckpoint, first_readable, for_use
+from efficientnet_tf.runs.data_record import read_classes
 from efficientnet_tf.runs.init_record import read_record
-from efficientnet_tf.runs.stored_config import read_config
-from efficientnet_tf.storage.files import read_json
+from efficientnet_tf.runs.stored_config import names_files, read_config
+from efficientnet_tf.storage.files import exists
+from efficientnet_tf.storage.json_files import read_object
 from efficientnet_tf.zoo import create_model
 
 # Of the classifier's bias, as TensorFlow writes it: its length is the number of classes, so the
@@ -62,15 +66,17 @@ def from_run(model_dir: str, *, resolution: int | None = None) -> TrainedModel:
         asked.resolution = resolution
     fields = asdict(asked)
     network = configured(**fields)
-    path = _checkpoint_path(model_dir)
-    shapes = _shapes(path)
-    if _HEAD not in shapes:
-        raise UsageError(f'--model_dir: the checkpoint "{path}" holds no layer "predictions".')
-    classes = shapes[_HEAD][0]
-    model = create_model(**fields, classes=classes, dtype="float32")
-    table = "average/" if any(name.startswith(_AVERAGE) for name in shapes) else "weights/"
-    # Not the whole state: its optimizer, and which stages it trained, are of no concern here.
-    restore_variables(path, {table + weight.path: weight for weight in model.weights}, table)
+
+    def restored(path: str) -> tuple[keras.Model, int]:
+        shapes = _shapes(path)
+        classes = _head_classes(path, shapes)
+        model = create_model(**fields, classes=classes, dtype="float32")
+        table = "average/" if any(name.startswith(_AVERAGE) for name in shapes) else "weights/"
+        # Not the whole state: its optimizer, and which stages it trained, are of no concern here.
+        restore_variables(path, {table + weight.path: weight for weight in model.weights}, table)
+        return model, classes
+
+    model, classes = first_readable(for_use(model_dir), restored, _warn)
     began = read_record(model_dir)
     if began is not None:
         began.apply(model)
@@ -143,24 +149,23 @@ def stored_data_config(stored: Mapping[str, Any]) -> DataConfig:
     return _section(DataConfig(), "data", stored, "")
 
 
-def _checkpoint_path(model_dir: str) -> str:
-    for folder in ("best", "checkpoints"):
-        path = tf.train.latest_checkpoint(os.path.join(model_dir, folder))
-        if path is not None:
-            return path
-    raise UsageError(
-        f'--model_dir: no checkpoint in "{model_dir}" to use. Train first '
-        "(main.py --mode=train_and_eval), with the same --model_dir."
-    )
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _shapes(path: str) -> dict[str, list[int]]:
     try:
         return tf.train.load_checkpoint(path).get_variable_to_shape_map()
     except (tf.errors.OpError, ValueError, IndexError) as error:
-        raise UsageError(
-            f'--model_dir: the checkpoint "{path}" cannot be read: {first_line(error)}.'
+        raise UnreadableCheckpoint(
+            f'the checkpoint "{path}" cannot be read: {first_line(error)}.'
         ) from error
+
+
+def _head_classes(path: str, shapes: Mapping[str, Sequence[int]]) -> int:
+    if _HEAD not in shapes:
+        raise UsageError(f'--model_dir: the checkpoint "{path}" holds no layer "predictions".')
+    return shapes[_HEAD][0]
 
 
 def run_classes(model_dir: str, data: DataConfig) -> tuple[int, tuple[str, ...] | None]:
@@ -172,28 +177,25 @@ def run_classes(model_dir: str, data: DataConfig) -> tuple[int, tuple[str, ...] 
     stored = read_classes(model_dir)
     if stored is not None:
         return stored
-    path = _checkpoint_path(model_dir)
-    shapes = _shapes(path)
-    if _HEAD not in shapes:
-        raise UsageError(f'--model_dir: the checkpoint "{path}" holds no layer "predictions".')
-    classes = shapes[_HEAD][0]
+    classes = first_readable(
+        for_use(model_dir), lambda path: _head_classes(path, _shapes(path)), _warn
+    )
     return classes, _class_names(model_dir, data, classes)
 
 
 def _class_names(model_dir: str, data: DataConfig, classes: int) -> tuple[str, ...] | None:
-    """As classes.json says, or the run's export; else as its data says, if that is still there."""
+    """As classes.json says, or the run's export; else as its data says, if that is built in."""
     stored = read_classes(model_dir)
     if stored is not None and stored[0] == classes and stored[1]:
         return stored[1]
     path = os.path.join(model_dir, "export", "metadata.json")
     names: Any = None
     try:
-        if tf.io.gfile.exists(path):
-            names = read_json(path).get("class_names")
-        if not names and not data.source.startswith("tfds"):  # that might begin a download
-            names = load_source(
-                data.source, data.data_dir, num_classes=data.num_classes
-            ).class_names
+        if exists(path):
+            names = read_object(path, "").get("class_names")
+        is_download = data.source.startswith("tfds")
+        if not names and not is_download and not names_files(data.source, data.data_dir):
+            names = load_source(data.source, num_classes=data.num_classes).class_names
     except (UsageError, RunError, tf.errors.OpError, OSError, ValueError, AttributeError):
         names = None  # numbers then stand for names
     return tuple(names) if names and len(names) == classes else None

@@ -66,6 +66,7 @@ def _train(job_file: str, result: str) -> None:
         "params": counts.trainable_params,
         "multiply_adds": counts.multiply_adds,
         "steps": built.updates.total_steps,
+        "data": "-".join(built.data.source.fingerprint(split) for split in ("train", "minival")),
     }
     write_json(result, found)
 

@@ -16,6 +16,7 @@ from typing import Any
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.storage.files import write_text
+from efficientnet_tf.storage.json_files import read_text
 
 RESULTS = "results.jsonl"
 
@@ -33,6 +34,7 @@ class Result:
         examples: images of minival.
         params, multiply_adds: trainable weights, and multiply-adds for one image.
         steps: updates of the training.
+        data: fingerprint of the images of train and minival; empty in files of older versions.
         seconds: of the process, start-up included; only the last one if it was resumed.
         error: why there is no result; None if there is one, and the numbers above are 0 if not.
     """
@@ -48,6 +50,7 @@ class Result:
     multiply_adds: int = 0
     steps: int = 0
     seconds: float = 0.0
+    data: str = ""
     error: str | None = None
 
 
@@ -90,8 +93,7 @@ class Results:
     def _read(self) -> list[Result]:
         if not os.path.exists(self.path):
             return []
-        with open(self.path, encoding="utf-8") as file:
-            text = file.read()
+        text = read_text(self.path, "Put the file back from a copy, or use another folder.")
         whole, _, unfinished = text.rpartition("\n")
         rows = []
         for number, line in enumerate(whole.splitlines(), start=1):
@@ -128,8 +130,16 @@ class Results:
         """Appends a row, so that it is on the disk before this returns.
 
         Raises:
+            UsageError: it was trained on other images than an earlier one of the same base.
             RunError: the file cannot be written.
         """
+        for other in self.rows:
+            if other.base == row.base and other.data and row.data and other.data != row.data:
+                raise UsageError(
+                    f'the data set has changed since "{other.key}" was trained: "{row.key}" cannot '
+                    f"be compared with it.\nUse another folder than that of {self.path}, or bring "
+                    "back the images of then."
+                )
         try:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(dataclasses.asdict(row)) + "\n")

@@ -10,8 +10,26 @@ import os
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from efficientnet_tf.errors import UsageError, first_line
+from efficientnet_tf.errors import RunError, UsageError, first_line
 from efficientnet_tf.storage.paths import is_remote
+
+_TRIED = 4096  # bytes, by which a full disk is told from a writable one
+
+
+class CannotWrite(RunError, OSError):
+    """A file cannot be written; the message says which, why and what to do.
+
+    Attributes:
+        strerror: the reason alone, as of every OSError.
+    """
+
+    def __init__(self, path: str, error: BaseException) -> None:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        super().__init__(
+            f'"{path}" cannot be written: {reason}.\nFree space on its disk, or give a folder that '
+            "is there and that you may write to; what was written before is still there."
+        )
+        self.strerror = reason
 
 
 @contextlib.contextmanager
@@ -37,7 +55,7 @@ def exists(path: str) -> bool:
 
 @contextlib.contextmanager
 def opened(path: str, mode: str = "rb") -> Iterator[IO[bytes]]:
-    """A file to be read ("rb") or written ("wb").
+    """A file to be read ("rb"), written ("wb") or added to ("ab").
 
     To be read from this machine it has no buffer: in large pieces nothing is copied twice and other
     threads run meanwhile, and TensorFlow's would fetch half a megabyte at every seek.
@@ -67,7 +85,7 @@ def read_bytes(path: str) -> bytes:
 
 
 def read_json(path: str) -> Any:
-    """The content of a JSON file.
+    """The content of a JSON file. Those of a run have a reader of their own, json_files.py.
 
     Raises:
         OSError: it cannot be read.
@@ -105,10 +123,26 @@ def write_bytes(path: str, content: bytes) -> None:
     """Writes a file so that it is either the old one or the whole new one.
 
     Raises:
-        OSError: it cannot be written.
+        CannotWrite: it cannot be written.
     """
-    with replacing(path) as temporary, opened(temporary, "wb") as file:
-        file.write(content)
+    try:
+        with replacing(path) as temporary, opened(temporary, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise CannotWrite(path, error) from error
+
+
+def append_text(path: str, text: str) -> None:
+    """Adds UTF-8 text to the end of a file, which is made if it is not there.
+
+    Raises:
+        CannotWrite: it cannot be written.
+    """
+    try:
+        with opened(path, "ab") as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise CannotWrite(path, error) from error
 
 
 def write_text(path: str, text: str) -> None:
@@ -124,6 +158,8 @@ def write_json(path: str, content: Any) -> None:
 def check_writable(flag: str, path: str, *, make_folder: bool = False) -> None:
     """Tries whether a file can be made there; leaves nothing behind but its folder.
 
+    In a bucket only writing the file itself could tell, so nothing is tried there.
+
     Args:
         flag: that named the path, as in "--output".
         make_folder: the folder of the file may be missing, and is made.
@@ -131,15 +167,20 @@ def check_writable(flag: str, path: str, *, make_folder: bool = False) -> None:
     Raises:
         UsageError: it cannot.
     """
+    if is_remote(path):
+        return
     try:
         if os.path.isdir(path):
             raise IsADirectoryError(0, "it is a folder; give the name of a file")
         if make_folder:
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        trial = f"{path}.{os.getpid()}"
-        with open(trial, "ab"):
-            pass
-        os.remove(trial)
+        trial = os.path.join(os.path.dirname(path), f".{os.getpid()}.{os.path.basename(path)}")
+        try:
+            with open(trial, "ab") as file:
+                file.write(bytes(_TRIED))
+        finally:
+            with contextlib.suppress(OSError):
+                os.remove(trial)
     except OSError as error:
         raise UsageError(f'{flag}: "{path}" cannot be written: {error.strerror}.') from error
 

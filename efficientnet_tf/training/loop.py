@@ -17,6 +17,15 @@ import numpy as np
 from efficientnet_tf.errors import RunError
 
 STEPS, EVALUATION, CHECKPOINT = TIMED = ("steps", "evaluation", "checkpoint")
+# What asks a process to end; Windows has no SIGHUP.
+ENDING = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
+)
+_NOT_FINITE = (
+    "The last checkpoint before them is kept.\nLower the learning rate "
+    "(--config.optimizer.base_learning_rate), clip gradients (--config.optimizer.clip_norm=1) or "
+    "look for broken images."
+)
 
 
 @dataclass(frozen=True)
@@ -60,14 +69,21 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """SIGTERM or the first Ctrl-C asks for a clean end; a second Ctrl-C interrupts at once."""
+    """SIGTERM, a lost terminal (SIGHUP) or the first Ctrl-C asks for a clean end.
+
+    A second Ctrl-C interrupts at once. Where SIGHUP is ignored, as under nohup, it stays so.
+    """
     request = StopRequest()
 
     def ask(number: int, frame: FrameType | None) -> None:
         request.reason = signal.Signals(number).name
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {
+        number: signal.signal(number, ask)
+        for number in ENDING
+        if number in ENDING[:2] or signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         yield request
     finally:
@@ -87,9 +103,21 @@ def check_finite(losses: np.ndarray, first_step: int) -> None:
         more = f" and {bad.size - 5} more" if bad.size > 5 else ""
         raise RunError(
             f"the loss is not finite at step {steps}{more}; stopped without saving these steps. "
-            "The last checkpoint before them is kept. Lower the learning rate "
-            "(--config.optimizer.base_learning_rate), clip gradients "
-            "(--config.optimizer.clip_norm=1) or look for broken images."
+            + _NOT_FINITE
+        )
+
+
+def check_finite_evaluation(loss: float, what: str, step: int) -> None:
+    """Raises a RunError if the loss of an evaluation is NaN or infinite.
+
+    Args:
+        what: the split.
+        step: of the weights.
+    """
+    if not np.isfinite(loss):
+        raise RunError(
+            f"the loss is not finite at step {step} in the evaluation of {what}; the weights of "
+            f"that step are of no use and were not saved or written. {_NOT_FINITE}"
         )
 
 

@@ -3,17 +3,19 @@
 Seconds have a file of their own: history.jsonl is equal to the last bit whenever a run is repeated.
 """
 
+import contextlib
 import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.storage.files import write_text
+from efficientnet_tf.storage.files import CannotWrite, append_text, exists, replacing, write_text
+from efficientnet_tf.storage.json_files import read_records
 from efficientnet_tf.terminal.progress import SECONDS_BETWEEN_LINES, TerminalBar
 from efficientnet_tf.training.loop import CHECKPOINT, STEPS
 
@@ -25,11 +27,14 @@ class Reporter:
         model_dir: gets history.jsonl, timing.jsonl and, below tensorboard/, the event files.
         total_steps: of the run.
         global_batch_size: images in one step.
-        first_step: where this process starts; later lines of an earlier process are cut off, for
-            their steps are done again.
+        first_step: where this process starts; what an earlier process told of later steps is cut
+            off everywhere, for they are done again.
         learning_rate: rate of a step, for display.
         stream: where people read; a bar if it is a terminal, else plain lines.
         clock: seconds, for the plain lines.
+
+    Raises:
+        CannotWrite: a disk is full, or model_dir is gone; so do the methods.
     """
 
     def __init__(
@@ -51,11 +56,15 @@ class Reporter:
         self._started = self._last_line = clock()
         self._history = os.path.join(model_dir, "history.jsonl")
         self._timing = os.path.join(model_dir, "timing.jsonl")
-        for path in (self._history, self._timing):
-            _cut_lines(path, first_step)
+        self._events = os.path.join(model_dir, "tensorboard")
+        dropped = [
+            text for path in (self._history, self._timing) for text in _cut_lines(path, first_step)
+        ]
+        with _writing(self._events):
+            cut_events(self._events, first_step)
+            self._scalars = tf.summary.create_file_writer(self._events)
         self._timed_step = first_step
         self._unwritten: list[str] = []
-        self._scalars = tf.summary.create_file_writer(os.path.join(model_dir, "tensorboard"))
         self._bar = TerminalBar(
             stream or sys.stdout,  # the one of now, not of the import
             total=total_steps * global_batch_size,
@@ -63,6 +72,8 @@ class Reporter:
             unit=" images",
             unit_scale=True,
         )
+        for text in dropped:
+            self.say(text)
 
     def say(self, text: str) -> None:
         """A line for people, above the bar if there is one."""
@@ -116,24 +127,25 @@ class Reporter:
 
     def _write_timing(self) -> None:
         if self._unwritten:
-            with tf.io.gfile.GFile(self._timing, "a") as file:
-                file.write("".join(self._unwritten))
+            append_text(self._timing, "".join(self._unwritten))
         self._unwritten.clear()
 
     def _write(self, step: int, values: dict[str, Any]) -> None:
-        with tf.io.gfile.GFile(self._history, "a") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+        append_text(self._history, json.dumps({"step": step, **values}) + "\n")
         for name, value in values.items():
             self._scalar(step, name, value)
+        with _writing(self._events):
+            self._scalars.flush()  # a kill must not leave a hole before the next checkpoint
 
     def _scalar(self, step: int, name: str, value: Any) -> None:
-        with self._scalars.as_default():
+        with _writing(self._events), self._scalars.as_default():
             tf.summary.scalar(name, value, step=step)
 
     def close(self) -> None:
-        self._write_timing()
         self._bar.close()
-        self._scalars.close()
+        self._write_timing()
+        with _writing(self._events):
+            self._scalars.close()
 
 
 class Silence:
@@ -161,16 +173,60 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _cut_lines(path: str, step: int) -> None:
-    """Drops lines of later steps and a line that a killed process left unfinished."""
-    if not tf.io.gfile.exists(path):
-        return
-    kept = []
-    with tf.io.gfile.GFile(path) as file:
-        for line in file.read().splitlines():
-            try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line + "\n")
-            except (ValueError, KeyError, TypeError):
-                continue
+@contextlib.contextmanager
+def _writing(path: str) -> Iterator[None]:
+    """TensorFlow's errors become those of storage/files.py."""
+    try:
+        yield
+    except (tf.errors.OpError, OSError) as error:
+        raise CannotWrite(path, error) from error
+
+
+def _cut_lines(path: str, step: int) -> list[str]:
+    """Drops lines of later steps and a line that a killed process left unfinished.
+
+    Writes the file even where there was none: an empty timing.jsonl tells a run that was killed
+    before its first checkpoint from one whose checkpoints are gone.
+
+    Returns:
+        A warning if other lines were no records and were dropped, too.
+    """
+    kept: list[str] = []
+    wrong: list[str] = []
+    if exists(path):
+        remedy = "Put the file back from a copy, or remove it: the run goes on without its past."
+        records, wrong = read_records(path, remedy)
+        kept = [json.dumps(record) + "\n" for record in records if record["step"] <= step]
     write_text(path, "".join(kept))
+    more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return [f'warning: "{path}", {wrong[0]}{more}. Dropped; the run goes on.'] if wrong else []
+
+
+def cut_events(folder: str, step: int) -> None:
+    """Drops what TensorBoard's event files hold of later steps, and an unfinished end of a file.
+
+    TensorBoard would draw the steps that are done again twice, the curve running backwards.
+
+    Raises:
+        OSError, tf.errors.OpError: a file cannot be read or written.
+    """
+    if not tf.io.gfile.isdir(folder):
+        return
+    for name in tf.io.gfile.listdir(folder):
+        path = os.path.join(folder, name)
+        if "tfevents" not in name or tf.io.gfile.isdir(path):
+            continue
+        kept: list[bytes] = []
+        is_whole = True
+        try:
+            for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+                if tf.compat.v1.Event.FromString(record).step <= step:
+                    kept.append(record)
+                else:
+                    is_whole = False
+        except tf.errors.DataLossError:  # a kill in the midst of a record
+            is_whole = False
+        if not is_whole:
+            with replacing(path) as temporary, tf.io.TFRecordWriter(temporary) as writer:
+                for record in kept:
+                    writer.write(record)

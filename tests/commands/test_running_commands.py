@@ -104,9 +104,10 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, st
             "--mode=eval",
             "--eval_source=digits",
         ],
+        "another run's": ["evaluate", f"--model_dir={run}", "--config.model.width_coefficient=0.5"],
         "another seed": [*digits, f"--model_dir={run}", "--config.train.seed=3"],
         "remove config": f"{run}/config.json",
-        "another width": [*digits, f"--model_dir={run}", "--config.model.width_coefficient=0.5"],
+        "lost config": [*digits, f"--model_dir={run}", "--config.optimizer.weight_decay=0.5"],
         "remove data": f"{run}/checkpoints/ckpt-2.data-00000-of-00001",
         "lost data": [*digits, f"--model_dir={run}"],
     }

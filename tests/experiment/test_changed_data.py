@@ -65,7 +65,7 @@ def copied(trained: Path, tmp_path: Path) -> tuple[Path, Path]:
 
 
 def files(model_dir: Path) -> dict[str, bytes]:
-    paths = [path for path in model_dir.rglob("*") if path.is_file()]
+    paths = [path for path in model_dir.rglob("*") if path.is_file() and path.name != "run.lock"]
     return {str(path): path.read_bytes() for path in paths}
 
 

@@ -1,10 +1,12 @@
 """The true entry, as a user runs it: train, kill, resume, stop, evaluate, export, fail."""
 
+import errno
 import json
 import os
 import random
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +25,8 @@ from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.evaluation import scores
 from efficientnet_tf.experiment import assembly, modes
 from efficientnet_tf.runs import predictions
+from efficientnet_tf.storage import files, lock
+from efficientnet_tf.training.metrics import Metrics
 from efficientnet_tf.training.reporting import Reporter
 
 ROOT = Path(__file__).parents[2]
@@ -176,7 +180,11 @@ def test_a_run_killed_stopped_and_resumed_equals_an_uninterrupted_one(
     assert "made without" in (model_dir / "report.html").read_text()
     assert newest_step(model_dir, "checkpoints") == step
 
-    assert here(model_dir, "--mode=eval", "--config.train.eval_raw_weights=true") == 0
+    with lock.held(str(model_dir)):  # as while it trains
+        assert here(model_dir) == 2
+        said = capsys.readouterr().err
+        assert re.search(r"another process trains in .*\nWait for it or stop it", said)
+        assert here(model_dir, "--mode=eval", "--config.train.eval_raw_weights=true") == 0
     output = capsys.readouterr().out
     best = newest_step(model_dir, "best")
     assert f"test, weights of step {best}: top-1" in output
@@ -230,15 +238,22 @@ def test_two_replicas_resume_to_the_last_bit(
 
     def die(self: Reporter, step: int, *values: Any) -> None:
         progress(self, step, *values)
-        if step >= 20:
+        if step >= 25:
             raise Died
 
     with patch.object(Reporter, "progress", die), pytest.raises(Died):
         modes.train_and_score(config, died)
-    saved = newest_step(tmp_path / "died", "checkpoints")
-    assert 0 < saved < last_step(tmp_path / "died")
+    # The newest checkpoint is damaged, the file that names them is lost: an older one is taken.
+    folder = tmp_path / "died" / "checkpoints"
+    saved, damaged = sorted(int(path.stem.rpartition("-")[2]) for path in folder.glob("*.index"))
+    assert 0 < saved < damaged < last_step(tmp_path / "died")
+    os.truncate(folder / f"ckpt-{damaged}.data-00000-of-00001", 1000)
+    (folder / "checkpoint").unlink()
     assert modes.train_and_score(config, died) == metrics
-    assert f"resumed at step {saved} of 39" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f'the checkpoint "{folder}/ckpt-{damaged}" cannot be read: ' in said
+    assert f"Taken in its place: {folder}/ckpt-{saved}\n" in said
+    assert f"resumed at step {saved} of 39" in said
     assert_same_run(tmp_path / "died", tmp_path / "whole")
 
 
@@ -251,6 +266,69 @@ def test_a_finished_run_says_so(
     assert f"already trained: step {TOTAL_STEPS} of {TOTAL_STEPS}" in output
     result = next(line for line in first.splitlines() if line.startswith("test, "))
     assert result in output
+
+
+@pytest.fixture
+def finished(uninterrupted: tuple[Path, str], tmp_path: Path) -> Path:
+    """A copy of the finished run."""
+    return shutil.copytree(uninterrupted[0], tmp_path / "run")
+
+
+def test_a_run_whose_checkpoints_are_gone_begins_again_only_if_asked(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = (finished / "history.jsonl").read_bytes()
+    for folder in ("checkpoints", "best"):
+        shutil.rmtree(finished / folder)
+    assert here(finished, "--mode=train") == 2
+    assert re.search(r"its checkpoints are gone.*\n.*--start_anew", capsys.readouterr().err)
+    assert (finished / "history.jsonl").read_bytes() == history
+    few = ["--mode=train", "--config.train.epochs=0.1", "--start_anew"]
+    assert here(finished, *few) == 0
+    assert f"what was there is in {finished}/earlier-1" in capsys.readouterr().out
+    assert (finished / "earlier-1" / "history.jsonl").read_bytes() == history
+    assert last_step(finished) == newest_step(finished, "checkpoints") == 3
+    (finished / "config.json").unlink()
+    assert here(finished, *few[:2], "--config.optimizer.base_learning_rate=0.5") == 2
+    assert re.search(r"holds checkpoints but no config.json.*\nPut", capsys.readouterr().err)
+
+
+def test_scores_are_said_before_they_are_written(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("evaluation-test.json", "predictions-test.npz"):
+        (finished / name).unlink()
+    (finished / "evaluation-test.json").mkdir()
+    assert here(finished, "--mode=eval") == 1
+    said = capsys.readouterr()
+    assert "\ntest, weights of step " in said.out
+    assert "most confused" in said.out.splitlines()[-1]
+    assert re.search(r'evaluation-test.json" cannot be written: .*\nFree space', said.err)
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_work(
+    finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "open", full, raising=False)
+    for mode in ("eval", "export"):
+        assert here(finished, f"--mode={mode}") == 2
+        said = capsys.readouterr()
+        assert "cannot be written: No space left on device" in said.err
+        assert "test, weights" not in said.out
+
+
+def test_an_evaluation_that_is_not_finite_is_not_written(
+    finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (finished / "evaluation-test.json").read_bytes()
+    metrics = Metrics(359, float("nan"), 0.1, 0.5)
+    monkeypatch.setattr(Metrics, "from_sums", lambda sums: metrics)
+    assert here(finished, "--mode=eval", "--split=test") == 1
+    assert "the loss is not finite at step " in capsys.readouterr().err
+    assert (finished / "evaluation-test.json").read_bytes() == before
 
 
 def test_a_loss_that_is_not_finite_names_its_step_and_keeps_the_checkpoint(

@@ -61,7 +61,7 @@ def test_wrong_use(make_run: Make, tmp_path: Path) -> None:
 def test_the_messages_of_both_words(make_run: Make, tmp_path: Path) -> None:
     one, two = (str(make_run(tmp_path / name)) for name in ("one", "two"))
     done = run("compare", one, two, f"--output={tmp_path}/none/out.html")
-    assert done.returncode == 1
+    assert (done.returncode, done.stdout) == (2, "")
     assert 'out.html" cannot be written: No such file' in done.stderr
     done = run("report")
     assert done.returncode == 2

@@ -1,6 +1,8 @@
 """What a report says, and that nothing missing, broken or badly named stops it."""
 
 import json
+import math
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -14,11 +16,11 @@ import tensorflow as tf
 from efficientnet_tf.data.images.preprocessing import Preprocessing
 from efficientnet_tf.data.sources.in_memory import digits_source
 from efficientnet_tf.data.sources.resampling import with_fold
-from efficientnet_tf.errors import RunError, UsageError
-from efficientnet_tf.report import page, pictures, write
+from efficientnet_tf.errors import UsageError
+from efficientnet_tf.report import comparison, page, pictures, write
 from efficientnet_tf.report.paper import paper_row
 from efficientnet_tf.report.run_files import read_run
-from efficientnet_tf.report.write import try_report, write_report
+from efficientnet_tf.report.write import try_report, unnamed_data, write_report
 from efficientnet_tf.runs.predictions import Predictions, save
 
 Make = Callable[..., Path]
@@ -173,8 +175,26 @@ def test_a_run_without_a_checkpoint_or_without_its_data(make_run: Make, tmp_path
     assert "<img" in section(text, "inputs")
     folder = make_run(tmp_path / "b", **{"data.source": "folder:/nowhere"})
     text = Path(write_report(str(folder))).read_text()
+    assert "--source=folder:/nowhere` opens it" in section(text, "errors")
+    named = {"source": "folder:/nowhere"}
+    text = Path(write_report(str(folder), named=named)).read_text()
     assert "the data cannot be read" in section(text, "errors")
     assert "the data cannot be read" in section(text, "inputs")
+
+
+def test_files_that_a_received_run_names_are_not_opened(make_run: Make, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("root:x:0:0\n")
+    folder = make_run(tmp_path / "received", **{"data.source": f"csv:{secret}"})
+    text = Path(write_report(str(folder))).read_text()
+    assert "root:x" not in text
+    assert "was not opened" in section(text, "inputs")
+    stored = {"data.source": "imagenet", "data.data_dir": "/x"}
+    assert unnamed_data(stored, {}) == "--data_dir=/x"
+    assert unnamed_data(stored, {"data_dir": "/y"}) == ""
+    folder = make_run(tmp_path / "moved", **{"data.source": "folder:/gone"})
+    text = Path(write_report(str(folder), named={"source": "digits"})).read_text()
+    assert "<img" in section(text, "inputs")
 
 
 def test_config_json_alone_is_enough(make_run: Make, tmp_path: Path) -> None:
@@ -191,14 +211,60 @@ def test_config_json_alone_is_enough(make_run: Make, tmp_path: Path) -> None:
 def test_damaged_files_are_named_and_passed_over(make_run: Make, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run")
     with (folder / "history.jsonl").open("a") as file:
-        file.write('{"step": 9, "lo')
+        file.write('[3]\n{"step": 9, "lo')  # the last one is that of a killed process
     (folder / "evaluation-test.json").write_text("{")
     (folder / "versions.json").write_text("[]")
     (folder / "predictions-test.npz").write_bytes(b"no archive")
     text = Path(write_report(str(folder), with_pictures=False)).read_text()
-    assert "history.jsonl: 1 of 12 lines are no records." in text
-    assert "evaluation-test.json cannot be read" in text
-    assert "versions.json holds no object" in text
+    assert "history.jsonl, line 12: expected an object, received list." in text
+    assert "evaluation-test.json&#34;, line 1: Expecting property name" in text
+    assert "versions.json&#34;, line 1: expected an object, received list." in text
+
+
+DAMAGE = (
+    *(b"", b"\0", b"\xff\xfe", b"{", b"[]", b"null", b"[" * 99_999, b"9" * 5000),
+    *(b'{"step": 1e999, "loss": 1}', b'{"step": 1, "loss": [1], "seconds/steps": "x"}'),
+    *(b'{"top1": "x"}', b'{"loss": null}', b'{"per_class": 5}', b'{"per_class": [{}]}'),
+    *(b'{"most_confused": [{"true": 1, "predicted": 2, "examples": 3}]}', b'{"calibration": {}}'),
+    *(b'{"machine": "x"}', b'{"machine": null, "started": [1]}', b'{"items": 1}'),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("history.jsonl", "versions.json"),
+        ("timing.jsonl", "command.json"),
+        ("evaluation-test.json", "predictions-test.npz"),
+    ],
+)
+def test_no_damage_of_a_file_is_a_traceback(
+    make_run: Make, tmp_path: Path, name: str, other: str
+) -> None:
+    one, two = make_run(tmp_path / "one"), make_run(tmp_path / "two")
+    for content in DAMAGE:
+        for file in (name, other):
+            (one / file).write_bytes(content)
+        runs = comparison.read_runs([str(one), str(two)])
+        assert "train" in comparison.text(runs)
+        page.results(runs["one"]), page.time_split(runs["one"]), page.curves(runs["one"])
+        if name.startswith("evaluation"):
+            page.details(runs["one"])
+    assert "</html>" in comparison.html(runs)
+    assert Path(write_report(str(one), with_pictures=False)).exists()
+    (one / name).unlink()
+    os.mkfifo(one / name)
+    assert any("no regular file" in each for each in read_run(str(one)).unreadable)
+
+
+@pytest.mark.parametrize("value", [None, "x", [], 10**400, math.nan])
+def test_no_value_of_a_stored_field_is_a_traceback(
+    make_run: Make, tmp_path: Path, value: Any
+) -> None:
+    folder = make_run(tmp_path / "run")
+    names = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(dict.fromkeys(names, value)))
+    assert Path(write_report(str(folder), with_pictures=False)).exists()
 
 
 def test_the_papers_row() -> None:
@@ -267,10 +333,10 @@ def test_no_run_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r'no run in ".*" \(expected a file config.json\)'):
         write_report(str(tmp_path))
     (tmp_path / "config.json").write_text("[]")
-    with pytest.raises(UsageError, match="holds no configuration"):
+    with pytest.raises(UsageError, match=r'config.json", line 1: .*received list\.\nPut the file'):
         write_report(str(tmp_path))
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(UsageError, match="holds no configuration"):
+    with pytest.raises(UsageError, match=r'config.json", line 1: .*\nPut the file back'):
         write_report(str(tmp_path))
 
 
@@ -278,9 +344,10 @@ def test_a_page_that_cannot_be_written(make_run: Make, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run")
     (folder / "report.html").mkdir()
     (folder / "report.html" / "in the way").touch()
-    with pytest.raises(RunError, match=r"the report cannot be written to .*report.html"):
+    with pytest.raises(UsageError, match=r'report.html" cannot be written: it is a folder'):
         write_report(str(folder), with_pictures=False)
-    assert try_report(str(folder), with_pictures=False).startswith("warning: no report: the report")
+    line = try_report(str(folder), with_pictures=False)
+    assert line.startswith("warning: no report: --model_dir: ")
 
 
 def test_a_bug_of_the_report_is_a_warning(

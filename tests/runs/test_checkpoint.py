@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,13 @@ import tensorflow as tf
 
 from efficientnet_tf.config import ExperimentConfig, finish, to_dict
 from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.runs import checkpoint_files
 from efficientnet_tf.runs.checkpoint import (
     Checkpointer,
     check_model_dir,
     claim_model_dir,
-    read_classes,
-    write_classes,
 )
-from efficientnet_tf.storage.files import read_json
+from efficientnet_tf.runs.data_record import read_classes, write_classes
 from efficientnet_tf.training.state import TrainState
 
 
@@ -159,8 +159,89 @@ def test_damaged_checkpoints_are_refused(
     damage(path)
     message = refusal(tmp_path, state, path)
     assert f'the checkpoint "{path}" cannot be read: ' in message
-    assert "Remove it to go on from an older one" in message
     assert "\n" not in message
+    # Whoever asks for the newest is told what to do; an index that is lost hides the rest.
+    older = Checkpointer(str(tmp_path), state, keep=3).save(5)
+    paths = [path, older]
+    said: list[str] = []
+    restore = Checkpointer(str(tmp_path), tiny_state(), keep=3).restore
+    checkpoint_files.first_readable(paths, restore, said.append)
+    (line,) = said
+    assert line == f"warning: {message} Taken in its place: {older}"
+    assert set(checkpoint_files.saved(str(tmp_path), "checkpoints")) <= set(paths)
+    with pytest.raises(UsageError, match=r"cannot be read: .*\nNo other .*--start_anew, which"):
+        checkpoint_files.first_readable(paths[:1], restore, said.append)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\0garbage", b'model_checkpoint_path: "c'])
+def test_the_file_that_names_the_newest_is_not_needed(
+    tmp_path: Path, tiny_state: Any, content: bytes | None
+) -> None:
+    state = tiny_state()
+    checkpointer = Checkpointer(str(tmp_path), state, keep=2)
+    for step in (10, 20, 30):
+        checkpointer.save(step)
+    file = tmp_path / "checkpoints" / "checkpoint"
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    again = Checkpointer(str(tmp_path), state, keep=2)
+    assert again.newest == str(tmp_path / "checkpoints" / "ckpt-30")
+    # A run that goes on from an older one keeps it until the next is whole, and its own newest.
+    again.save(25)
+    steps = sorted(path.stem for path in file.parent.glob("*.index"))
+    assert steps == ["ckpt-20", "ckpt-25", "ckpt-30"]
+    assert tf.train.latest_checkpoint(str(file.parent)) == str(file.parent / "ckpt-25")
+
+
+@pytest.mark.parametrize(
+    ("files", "begins"),
+    [
+        ({}, True),
+        ({"history.jsonl": '{"step": 3}\n', "timing.jsonl": ""}, True),  # killed before the first
+        ({"history.jsonl": '{"step": 3}\n'}, False),  # of an older version, which says no more
+        ({"timing.jsonl": '{"step": 3, "seconds/checkpoint": 1}\n'}, False),
+        ({"history.jsonl": "", "timing.jsonl": "\udcff"}, False),  # nobody knows
+    ],
+)
+def test_a_run_whose_checkpoints_are_gone_does_not_begin_again(
+    tmp_path: Path, files: dict[str, str], begins: bool
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content, errors="surrogateescape")
+    if begins:
+        checkpoint_files.check_not_begun(str(tmp_path))
+        return
+    with pytest.raises(UsageError, match=r"\n.*--start_anew, which moves"):
+        checkpoint_files.check_not_begun(str(tmp_path))
+    folder = checkpoint_files.set_aside(str(tmp_path))
+    assert folder == str(tmp_path / "earlier-1")
+    assert {name: (tmp_path / "earlier-1" / name).exists() for name in files} == dict.fromkeys(
+        files, True
+    )
+    checkpoint_files.check_not_begun(str(tmp_path))
+    assert checkpoint_files.set_aside(str(tmp_path)) is None
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path, tiny_state: Any) -> None:
+    Checkpointer(str(tmp_path), tiny_state(), keep=2).save(5)
+    folder = tmp_path / "checkpoints"
+    whole = {path.name for path in folder.iterdir()}
+    (folder / "ckpt-9_temp").mkdir()
+    (folder / "ckpt-9_temp" / "part-00000-of-00001.index").touch()
+    for name in ("checkpoint.tmp123", "ckpt-9.index.tempstate4"):
+        (folder / name).touch()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    ours = [tmp_path / f".{dead.pid}.config.json", tmp_path / f".{os.getppid()}.evaluation.json"]
+    mine = [tmp_path / "notes.tmp", tmp_path / "x_temp", tmp_path / ".env"]
+    for path in (*ours, *mine):
+        path.touch()
+    checkpoint_files.remove_unfinished(str(tmp_path))
+    assert {path.name for path in folder.iterdir()} == whole
+    assert [path.exists() for path in ours] == [False, True]
+    assert all(path.exists() for path in mine)
 
 
 @pytest.mark.parametrize("names", [None, ("cat", "dög")])
@@ -175,7 +256,7 @@ def test_the_classes_of_a_run_come_back(tmp_path: Path, names: tuple[str, ...] |
 )
 def test_a_damaged_file_of_classes_is_one_message(tmp_path: Path, content: str) -> None:
     (tmp_path / "classes.json").write_text(content)
-    with pytest.raises(UsageError, match=r"classes.json. does not say the classes .* Remove it"):
+    with pytest.raises(UsageError, match=r"classes.json. ?(,|is|does) .*\nRemove it"):
         read_classes(str(tmp_path))
 
 
@@ -206,20 +287,19 @@ def test_the_newest_few_are_kept_and_the_best_besides(tmp_path: Path, tiny_state
     assert steps("checkpoints") == ["ckpt-40", "ckpt-50"]
 
 
-@pytest.mark.parametrize("attribute", ["_newest", "_best"])
+@pytest.mark.parametrize("save_as", ["save", "save_best"])
 def test_a_failed_write_names_the_last_good_checkpoint(
-    tmp_path: Path, tiny_state: Any, monkeypatch: pytest.MonkeyPatch, attribute: str
+    tmp_path: Path, tiny_state: Any, monkeypatch: pytest.MonkeyPatch, save_as: str
 ) -> None:
     checkpointer = Checkpointer(str(tmp_path), tiny_state(), keep=3)
     path = checkpointer.save(5)
 
-    def fail(checkpoint_number: int) -> None:
+    def fail(self: Any, path: str) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "No space left on device\nmore")
 
-    monkeypatch.setattr(getattr(checkpointer, attribute), "save", fail)
-    save = checkpointer.save if attribute == "_newest" else checkpointer.save_best
+    monkeypatch.setattr(tf.train.Checkpoint, "write", fail)
     with pytest.raises(RunError) as caught:
-        save(10)
+        getattr(checkpointer, save_as)(10)
     message = str(caught.value)
     assert f'checkpoint of step 10 could not be written to "{tmp_path}"' in message
     assert "No space left on device. Is the disk full?" in message
@@ -258,7 +338,7 @@ def test_a_free_field_may_change_and_is_written_down(tmp_path: Path) -> None:
     claim_model_dir(str(tmp_path), configured(epochs=10.0))
     check_model_dir(str(tmp_path), configured(epochs=20.0))
     claim_model_dir(str(tmp_path), configured(epochs=20.0))
-    assert read_json(str(tmp_path / "config.json"))["train.epochs"] == 20.0
+    assert json.loads((tmp_path / "config.json").read_text())["train.epochs"] == 20.0
 
 
 def test_another_experiment_is_refused_with_the_differences(tmp_path: Path) -> None:
@@ -285,11 +365,15 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b'{"train.seed": ', b"[]", b"\xff\xfe\0"])
 def test_a_broken_configuration_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "config.json").write_bytes(content)
-    with pytest.raises(UsageError, match=r"config.json\" holds no configuration .*be resumed"):
+    with pytest.raises(
+        UsageError, match=r"config.json\"( is empty|, line 1: ).*\nPut the file back"
+    ):
         check_model_dir(str(tmp_path), configured())
 
 
 def test_a_configuration_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").mkdir()
-    with pytest.raises(UsageError, match=f'^--model_dir: "{tmp_path}" cannot be read: '):
+    with pytest.raises(
+        UsageError, match=f'^--model_dir: "{tmp_path}/config.json" cannot be read: '
+    ):
         check_model_dir(str(tmp_path), configured())

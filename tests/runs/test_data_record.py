@@ -14,7 +14,6 @@ from efficientnet_tf.data.sources.records import RecordFiles, RecordSource
 from efficientnet_tf.data.sources.source import Source
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.runs import data_record
-from efficientnet_tf.runs.checkpoint import write_classes
 
 
 def add(root: Path, names: Mapping[str, range]) -> None:
@@ -27,7 +26,6 @@ def add(root: Path, names: Mapping[str, range]) -> None:
 
 def begin(model_dir: Path, source: Source) -> str:
     model_dir.mkdir(exist_ok=True)
-    write_classes(str(model_dir), source.num_classes, source.class_names)
     data_record.write(str(model_dir), source)
     return str(model_dir)
 

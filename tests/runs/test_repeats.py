@@ -77,6 +77,22 @@ def test_each_seed_is_a_run_and_is_done_once(main_py: MainPy, tmp_path: Path) ->
     assert main_py.commands[-1][-1].endswith("seed-1")
 
 
+def test_runs_on_other_images_are_not_joined(main_py: MainPy, tmp_path: Path) -> None:
+    def record(name: str, train: int, minival: int, test: str) -> None:
+        sizes = {"train": train, "minival": minival, "test": 1}
+        splits = {split: {"images": n, "fingerprint": test} for split, n in sizes.items()}
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "data.json").write_text(json.dumps({"splits": splits}))
+
+    record("seed-0", 30, 4, "x")
+    record("seed-1", 29, 5, "x")  # as another fold would have them
+    assert repeats.run_all(repeats.seeds(2), [], str(tmp_path)) == RESULTS[:2]
+    for size, test in ((30, "x"), (29, "y")):
+        record("seed-1", size, 5, test)
+        with pytest.raises(RunError, match="data set has changed between seed-0 and seed-1"):
+            repeats.run_all(repeats.seeds(2), [], str(tmp_path))
+
+
 def test_folds_are_trained_to_their_end_and_then_evaluated(main_py: MainPy, tmp_path: Path) -> None:
     assert repeats.run_all(repeats.folds(2), [], str(tmp_path), len) == RESULTS[:2]
     fold = [["--config.data.folds=2", f"--config.data.fold={i}"] for i in (0, 0, 1, 1)]

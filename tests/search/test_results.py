@@ -32,6 +32,16 @@ def test_rows_are_there_when_the_folder_is_opened_again(tmp_path: Path) -> None:
     assert again.find("1" * 8, "a", CHANGES, 0) is None, "a row of another base"
 
 
+def test_results_on_other_images_are_not_mixed(tmp_path: Path) -> None:
+    results = Results(str(tmp_path))
+    results.add(row(seed=0, data="as-it-was"))
+    results.add(row(seed=1))  # of an older version, or a failure
+    results.add(row(base="1" * 8, data="another"))  # of another base
+    with pytest.raises(UsageError, match='data set has changed since "a" was trained: "b" cannot'):
+        results.add(row("b", data="as-it-is"))
+    assert len(Results(str(tmp_path)).rows) == 3
+
+
 def test_a_line_that_a_killed_search_left_unfinished_is_cut_off(tmp_path: Path) -> None:
     results = Results(str(tmp_path))
     results.add(row(seed=0))

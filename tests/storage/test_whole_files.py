@@ -63,7 +63,7 @@ def test_a_file_that_cannot_take_its_place(folder: str, monkeypatch: pytest.Monk
     files.write_bytes(path, b"old")
     monkeypatch.setattr(os, "replace", fail)
     monkeypatch.setattr(tf.io.gfile, "rename", fail)
-    with pytest.raises(OSError, match="^killed$"):
+    with pytest.raises(files.CannotWrite, match='/x" cannot be written: killed\\.'):
         files.write_bytes(path, b"new")
     assert files.read_bytes(path) == b"old"
 
@@ -91,8 +91,12 @@ def test_what_is_not_there(folder: str) -> None:
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError):
-        files.write_bytes(str(tmp_path / "file" / "x"), b"")
+    for write, content in ((files.write_bytes, b""), (files.append_text, "")):
+        with pytest.raises(
+            files.CannotWrite, match='/x" cannot be written: Not a directory'
+        ) as caught:
+            write(str(tmp_path / "file" / "x"), content)
+        assert (caught.value.strerror, str(caught.value).count("\n")) == ("Not a directory", 1)
     for path, reason in (
         (tmp_path, "it is a folder; give the name of a file"),
         (tmp_path / "file" / "x", "Not a directory"),

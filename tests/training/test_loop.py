@@ -13,6 +13,7 @@ from efficientnet_tf.training.loop import (
     Plan,
     StopRequest,
     check_finite,
+    check_finite_evaluation,
     judge,
     run,
     stop_on_signal,
@@ -244,7 +245,25 @@ def test_errors_come_through_and_nothing_is_done_after_them(what: str) -> None:
     assert recorder.calls[-1][0] == what
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_evaluation_that_is_not_finite_ends_the_run() -> None:
+    check_finite_evaluation(1e30, "minival", 3)
+    for loss in (float("nan"), float("inf")):
+        with pytest.raises(RunError, match=r"not finite at step 3 in .*minival.*\nLower the learn"):
+            check_finite_evaluation(loss, "minival", 3)
+
+
+def test_a_terminal_that_is_not_missed_ends_nothing() -> None:
+    """nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signal() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_ask_for_an_end(number: signal.Signals) -> None:
     before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
     with stop_on_signal() as stop:

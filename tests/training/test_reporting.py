@@ -1,7 +1,9 @@
 """What a run tells: lines or a bar for people, history.jsonl and TensorBoard for programs."""
 
+import errno
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.storage import files
 from efficientnet_tf.training.reporting import Reporter
 
 
@@ -173,7 +177,7 @@ def test_timing_is_written_with_the_checkpoints(make: Any, tmp_path: Path) -> No
     reporter.took(10, "steps", 4.0, waiting=1.0)
     reporter.took(30, "steps", 4.0, waiting=0.5)
     reporter.took(30, "evaluation", 2.5)
-    assert not (tmp_path / "timing.jsonl").exists()
+    assert timing(tmp_path) == []
     reporter.took(30, "checkpoint", 0.25)
     assert timing(tmp_path) == [
         {
@@ -207,3 +211,60 @@ def test_timing_is_cut_where_a_resumed_run_starts(make: Any, tmp_path: Path) -> 
         (20, None),
         (30, True),
     ]
+
+
+def events(folder: Path, tag: str) -> list[int]:
+    found = EventAccumulator(str(folder / "tensorboard")).Reload()
+    return [event.step for event in found.Tensors(tag)]
+
+
+def test_tensorboard_is_cut_where_a_resumed_run_starts(make: Any, tmp_path: Path) -> None:
+    killed = make(io.StringIO())  # and never closed
+    for step in (10, 20, 30):
+        killed.took(step, "steps", 1.0)
+        killed.progress(step, np.array([1.0]))
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    with file.open("ab") as cut_off:
+        cut_off.write(b'\x18\0\0\0\0\0\0\0\xa3\x7fK"half a record')
+    resumed = make(io.StringIO(), first_step=20)
+    resumed.took(25, "steps", 1.0)
+    resumed.progress(25, np.array([1.0]))
+    resumed.took(30, "steps", 1.0)
+    resumed.progress(30, np.array([1.0]))
+    resumed.close()
+    assert events(tmp_path, "loss") == [10, 20, 25, 30]
+    assert events(tmp_path, "learning_rate") == [10, 20, 25, 30]
+    assert events(tmp_path, "images_per_second") == [20, 30]
+    assert [line["step"] for line in history(tmp_path)] == [10, 20, 25, 30]
+
+
+@pytest.mark.parametrize("name", ["history.jsonl", "timing.jsonl"])
+def test_lines_that_are_lost_are_named(make: Any, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"step": 1}\nnull\n{"step": 2}\n{"step": 3, "lo')
+    stream = io.StringIO()
+    make(stream, first_step=10).close()
+    (line,) = stream.getvalue().splitlines()
+    assert line.startswith(f'warning: "{tmp_path}/{name}", line 2: expected an object')
+    (tmp_path / name).write_bytes(b'{"step": 1}\n\xff\n')
+    with pytest.raises(UsageError, match=rf'{name}", line 2: this is no UTF-8 text.\n.*remove it'):
+        make(io.StringIO(), first_step=10)
+
+
+def test_a_folder_that_is_gone_is_one_message(make: Any, tmp_path: Path) -> None:
+    reporter = make(io.StringIO())
+    shutil.rmtree(tmp_path)
+    with pytest.raises(RunError, match=r'history.jsonl" cannot be written: No such file.*\nFree'):
+        reporter.progress(10, np.array([1.0]))
+
+
+def test_a_full_disk_is_one_message(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = make(io.StringIO())
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "opened", full)
+    with pytest.raises(RunError, match=r'timing.jsonl" cannot be written: No space left.*\nFree'):
+        reporter.took(10, "checkpoint", 1.0)

@@ -154,6 +154,7 @@ def _identity(
     return {
         "source": source.name,
         "examples": {split: source.num_examples[split] for split in plan},
+        "fingerprints": {split: source.fingerprint(split) for split in plan},
         "shards": {split: len(plan[split]) for split in plan},
         "num_classes": source.num_classes,
         "class_names": None if source.class_names is None else list(source.class_names),

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -113,6 +114,11 @@ class Source(abc.ABC):
         meant.
         """
         return [b"%d examples" % self.num_examples[split]]
+
+    def fingerprint(self, split: str) -> str:
+        """A hash of the listing: the same for the same examples, wherever they lie."""
+        listing = b"\n".join(sorted(self.listing(split)))
+        return hashlib.blake2b(listing, digest_size=16).hexdigest()
 
     def size(self, split: str, shard_index: int = 0, num_shards: int = 1) -> int:
         """Examples in a shard of `split`: a fair share, the first shards take the remainder.

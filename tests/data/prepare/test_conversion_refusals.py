@@ -43,6 +43,17 @@ def test_other_arguments_are_refused(digits: Source, reference: Path, tmp_path: 
         prepare(digits, str(tmp_path), shards=SHARDS)
 
 
+def test_other_images_of_the_same_number_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(listed(), str(tmp_path))
+    before = contents(tmp_path)
+    monkeypatch.setattr(Listed, "listing", lambda self, split: [b"others"])
+    with pytest.raises(UsageError, match="other arguments.*\n  fingerprints: "):
+        prepare(listed(), str(tmp_path))
+    assert contents(tmp_path) == before
+
+
 def test_files_of_others_are_refused(digits: Source, tmp_path: Path) -> None:
     stranger = tmp_path / "train-00000-of-01024"
     stranger.write_bytes(b"precious")
