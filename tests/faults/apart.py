@@ -23,12 +23,19 @@ SURVIVED, REFUSED, FAILED = "survived", "refused clearly", "failed"
 MEMORY = 1300  # MB that a command on tiny inputs may take; 250 are there before it begins
 _LIMIT = 6 * 2**30  # bytes of data, so that a failure does not take the machine with it
 _UNCAUGHT = 99
+patience = 600.0  # seconds that a command may take; `set_patience` says how it is found
 _INTERNALS = re.compile(
     r"Traceback|[EF]0000 |\{\{(function_)?node |tensorflow/core/|tensorflow/python|\[Op:|"
     r"site-packages|<class '|object at 0x",
 )
 _CODES = {1, 2, 130}
 _LISTED = ("  ", "unusable:", "broken:")  # lines of a list, of any length
+
+
+def set_patience(seconds: float) -> None:
+    """Takes the seconds of a whole training, the longest command, as a measure of the machine."""
+    global patience
+    patience = max(20.0, 5 * seconds)
 
 
 class Failed(Exception):
@@ -63,7 +70,7 @@ def call(
     env: Mapping[str, str | None] | None = None,
     before: Callable[[], Any] | None = None,
     meanwhile: Callable[[int], Any] | None = None,
-    timeout: float = 40,
+    timeout: float | None = None,
 ) -> Ended:
     """A command line of main.py in a forked child.
 
@@ -72,7 +79,7 @@ def call(
         env: changes to the environment; None: the variable goes.
         before: is called in the child first, to set limits and the like.
         meanwhile: is called here with the id of the child, to kill it and the like.
-        timeout: seconds after which it counts as hung.
+        timeout: seconds after which it counts as hung; None: `patience`.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         began = time.monotonic()
@@ -81,7 +88,7 @@ def call(
             _become(argv, run, (out, err), cwd, env or {}, before)
         if meanwhile is not None:
             meanwhile(child)
-        status, usage, hung = _wait(child, began + timeout)
+        status, usage, hung = _wait(child, began + (timeout or patience))
         seconds = time.monotonic() - began
         texts = []
         for file in (out, err):
@@ -96,7 +103,6 @@ def start(
     *argv: str,
     shell: str = "",
     env: Mapping[str, str | None] | None = None,
-    timeout: float = 120,
     cwd: str | Path | None = None,
     options: Sequence[str] = (),
 ) -> Ended:
@@ -122,7 +128,7 @@ def start(
         start_new_session=True,
     ) as child:
         try:
-            out, err = child.communicate(timeout=timeout)
+            out, err = child.communicate(timeout=2 * patience)
             hung = False
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)

@@ -158,7 +158,7 @@ def _image(where: Place, _: int, *, damage: str, word: str) -> str:
     if damage == "lost":
         bad.symlink_to(photos / "nowhere.jpg")
     words = commands(where, where.specimens / "run", where.own, photos)
-    return settled(call(*words[word], timeout=60), "z.jpg")
+    return settled(call(*words[word]), "z.jpg")
 
 
 def _weights(where: Place, _: int, *, file: str, damage: str) -> str:

@@ -44,7 +44,7 @@ def feed(where: Place, reader: Reader, seed: int, inputs: range) -> list[Verdict
         rest = inputs[len(found) :]
         results.write_text("")
         fed = functools.partial(feed_here, where, reader, seed, rest, results)
-        ended = call(run=fed, timeout=60)
+        ended = call(run=fed, timeout=len(rest) * SECONDS)
         for line in results.read_text().splitlines():
             number, verdict, remark = json.loads(line)
             found.append(Verdict("mutated: " + reader.name, f"input {number}", verdict, remark))

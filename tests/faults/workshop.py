@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from faults.apart import ROOT, Ended, call
+from faults.apart import ROOT, Ended, call, set_patience
 from PIL import Image
 from two_blocks import TWO_BLOCKS_FLAG
 
@@ -169,7 +169,7 @@ def make(made: Path) -> None:
     make_files(made)
     photos, run, records = made / "photos", made / "run", made / "records"
     _must(call(*training(photos, made / "trained")))
-    _must(call(*training(photos, run, mode="train_and_eval")))
+    set_patience(_must(call(*training(photos, run, mode="train_and_eval"))).seconds)
     _must(call("evaluate", f"--model_dir={run}", "--split=minival"))
     _must(call("prepare", f"--source=folder:{photos}", f"--output_dir={records}"))
     shutil.copytree(records, made / "bare")
@@ -179,9 +179,10 @@ def make(made: Path) -> None:
     _must(call(run=lambda: _keras_files(made)))
 
 
-def _must(ended: Ended) -> None:
+def _must(ended: Ended) -> Ended:
     if ended.code != 0:
         raise RuntimeError(f"a specimen cannot be made: {ended.out[-2000:]}{ended.err[-2000:]}")
+    return ended
 
 
 def _keras_files(made: Path) -> None:
