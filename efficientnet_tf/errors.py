@@ -5,6 +5,7 @@ and what to do. Anything else that escapes is a bug and keeps its traceback.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -21,8 +22,12 @@ class Stopped(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the lines that follow; its kind, if it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """What an error says, without the lines that follow; its kind, if it says nothing.
+
+    TensorFlow's names of nodes and operations are left out.
+    """
+    said = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error)).strip()
+    return (said or type(error).__name__).splitlines()[0]
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:

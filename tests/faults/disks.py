@@ -118,7 +118,7 @@ def cases() -> Iterator[Case]:
         for value in (24, 64):
             tried = functools.partial(_limited, kind=resource.RLIMIT_NOFILE, value=value, word=word)
             yield "small limits", f"{value} open files, {word}", tried
-        for value in (1, 20_000):
+        for value in (5_000, 20_000):
             tried = functools.partial(_limited, kind=resource.RLIMIT_FSIZE, value=value, word=word)
             yield "small limits", f"files of {value} bytes, {word}", tried
     if not mounts:

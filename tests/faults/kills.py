@@ -1,6 +1,7 @@
 """Faults: commands killed at random moments, files that vanish, two processes at once."""
 
 import functools
+import json
 import os
 import random
 import re
@@ -14,7 +15,7 @@ from faults.apart import REFUSED, SURVIVED, Failed, call, settled
 from faults.workshop import Place, commands, training
 
 Case = tuple[str, str, Callable[[Place, int], str]]
-_STARTS = 12  # of a command that is killed again and again
+_STARTS = 10  # of a command that is killed again and again
 _LEFTOVER = re.compile(r"_temp|\.tmp|tempstate|^\.\d+\.")
 
 
@@ -51,16 +52,18 @@ def tidy(folder: Path) -> None:
         raise Failed(f"leaves {left[:3]} for ever")
 
 
+def _steps(run: Path) -> list[int]:
+    """The steps of the training in the history of a run."""
+    path = run / "history.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    rows = [json.loads(line) for line in lines if line.endswith("}")]  # a kill may cut the last
+    return [row["step"] for row in rows if not any("minival" in key for key in row)]
+
+
 def once_each(run: Path) -> None:
     """Raises Failed if a step stands twice in the history, or runs backwards."""
-    import json
-
-    steps = [
-        json.loads(line)["step"]
-        for line in (run / "history.jsonl").read_text().splitlines()
-        if "evaluation" not in line and "minival" not in line
-    ]
-    if steps != sorted(set(steps)):
+    steps = _steps(run)
+    if not steps or steps != sorted(set(steps)):
         raise Failed(f"history.jsonl has the steps {steps}")
 
 
@@ -82,6 +85,7 @@ def _killed(where: Place, seed: int, *, number: int, how: int) -> str:
     run = where.own / "new"
     command = training(where.specimens / "photos", run)
     for start in range(_STARTS):
+        before = _steps(run)
         # Often enough from the beginning; then longer, so that it comes to its end.
         ended = call(*command, meanwhile=_after(moments.uniform(0.2, 2.5 + start / 2), how))
         if ended.code == 0:
@@ -90,7 +94,7 @@ def _killed(where: Place, seed: int, *, number: int, how: int) -> str:
             raise Failed(f"ends with {ended.code}: {ended.err[-300:]}")
         if how != signal.SIGKILL and ended.signal:
             # Before it listens a signal may end it as any program; then nothing was begun.
-            if (run / "history.jsonl").exists() and (run / "history.jsonl").stat().st_size:
+            if _steps(run)[-1:] > before[-1:]:
                 raise Failed(f"signal {how} ended it without saving")
         elif how != signal.SIGKILL and ended.code != 130:
             raise Failed(f"signal {how} ends it with code {ended.code}: {ended.err[-300:]}")
@@ -162,9 +166,11 @@ def _both(where: Place, _: int, *, word: str) -> str:
     """Two processes with one folder: one does the work, the other refuses, nothing is mixed."""
     run, second = where.own / "new", []
     command = commands(where, run, where.own)[word]
-    begun = run / "config.json" if word == "train" else where.own / "records"
+    begun = (
+        run / "config.json" if word == "train" else where.own / "records" / "manifest.partial.jsonl"
+    )
     first = call(*command, meanwhile=_when(begun, lambda: second.append(call(*command))))
-    verdicts = [settled(each, str(run)) for each in (first, *second)]
+    verdicts = [settled(each, str(where.own)) for each in (first, *second)]
     if verdicts.count(SURVIVED) == 2 and "already" not in second[0].out:
         raise Failed("both ended well with one folder at the same time")
     if SURVIVED not in verdicts:
