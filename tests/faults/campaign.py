@@ -12,6 +12,7 @@ import collections
 import json
 import multiprocessing
 import os
+import random
 import re
 import shutil
 import sys
@@ -67,21 +68,26 @@ def try_one(job: Job) -> list[Verdict]:
 
 
 def jobs(made: Path, seed: int, inputs: int, only: str) -> list[Job]:
-    """Faults, and inputs in batches."""
+    """Faults, and inputs in batches, in an order that the seed decides."""
     wanted = re.compile(only)
     chosen = [key for key in cases() if wanted.search(": ".join(key))]
     known = (*of_files(), *of_commands(made))
     fed = [each for each in known if wanted.search(f"mutated: {each.name}")]
     small = batches(fed, inputs) if fed else ()
-    return [(made, seed, key) for key in chosen] + [(made, seed, each) for each in small]
+    todo: list[Job] = [(made, seed, key) for key in (*chosen, *small)]
+    random.Random(seed).shuffle(todo)
+    return todo
 
 
 def run(todo: Sequence[Job], parallel: int) -> Iterator[list[Verdict]]:
     """What each job led to, as they come."""
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(parallel, mp_context=context) as pool:
+    pool = ProcessPoolExecutor(parallel, mp_context=context)
+    try:
         for future in as_completed([pool.submit(try_one, job) for job in todo]):
             yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def table(found: Sequence[Verdict]) -> str:
@@ -114,11 +120,11 @@ def main() -> int:
         print("disks cannot be mounted here: full and read-only ones are left out", flush=True)
     import_all()
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    found: list[Verdict] = []
     try:
         made = folder / "specimens"
         workshop.make(made)
         todo = jobs(made, given.seed, given.inputs, given.only)
-        found: list[Verdict] = []
         # No bar of tqdm, which the forked commands would take for one of theirs.
         for number, verdicts in enumerate(run(todo, given.parallel), 1):
             found += verdicts
@@ -128,6 +134,8 @@ def main() -> int:
                     print(f"failed: {each.category}: {each.case}: {remark}", flush=True)
             if number % _SAY_EVERY == 0:
                 print(f"{number} of {len(todo)}, {time.monotonic() - began:.0f} s", flush=True)
+    except KeyboardInterrupt:
+        print("stopped; this is what was tried until now:")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if given.output:

@@ -237,7 +237,7 @@ def cases() -> Iterator[Case]:
         for damage in ("empty", "half", "garbage", "lost"):
             tried = functools.partial(_resumed, name=name, damage=damage)
             yield "damaged: runs that go on", f"{name} {damage}", tried
-    for word in ("check-data", "prepare", "predict, folder", "train", "train, skip"):
+    for word in ("check-data", "prepare", "predict, folder", "train"):
         for damage in _BINARY:
             tried = functools.partial(_image, damage=damage, word=word)
             yield "damaged: images", f"{damage}, {word}", tried
