@@ -132,7 +132,8 @@ def parse_experiment(
     if given.data_dir is not None:
         config.data.data_dir = given.data_dir
     matches = (_FIELD.match(argument) for argument in argv[1:])
-    config.derive(match[1] for match in matches if match)
+    if isinstance(config, config_lib.ExperimentConfig):  # else `finish` says what it is
+        config.derive(match[1] for match in matches if match)
     return config_lib.finish(config), arguments
 
 

@@ -35,7 +35,7 @@ _LISTED = ("  ", "unusable:", "broken:")  # lines of a list, of any length
 def set_patience(seconds: float) -> None:
     """Takes the seconds of a whole training, the longest command, as a measure of the machine."""
     global patience
-    patience = max(20.0, 5 * seconds)
+    patience = min(max(20.0, 5 * seconds), 90.0)
 
 
 class Failed(Exception):

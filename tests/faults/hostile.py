@@ -18,6 +18,7 @@ from faults.workshop import CLASSES, Place, commands, encoded, training
 
 Case = tuple[str, str, Callable[[Place, int], str]]
 CANARY = "canary"
+_REAL = 10**9  # pixels
 
 
 class _Runs:
@@ -156,7 +157,8 @@ def _png(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + whole + struct.pack(">I", zlib.crc32(whole))
 
     packer = zlib.compressobj(1)
-    rows = b"".join(packer.compress(bytes(width * 3 + 1)) for _ in range(min(height, 20_000)))
+    row = bytes(3 * width + 1) if width * height < _REAL else b""  # an absurd size is a lie
+    rows = b"".join(packer.compress(row) for _ in range(height if row else 0))
     size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = rows + packer.flush()
     begin = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size)
