@@ -221,7 +221,7 @@ def _load(directory: str) -> Any:
             _check_file(os.path.join(directory, file))
         return tf.saved_model.load(directory)
     except Exception as error:  # a damaged graph raises whatever its first wrong word leads to
-        reason = first_line(error)
+        reason = first_line(error).rstrip(".")
         raise UsageError(
             f'the SavedModel in "{directory}" cannot be read: {reason}.\nExport it again.'
         ) from error

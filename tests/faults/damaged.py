@@ -187,7 +187,9 @@ def _results(where: Place, _: int, *, damage: str) -> str:
     path = where.copy("results.jsonl")
     DAMAGES[damage](path)
     out = f"--output_dir={where.own}/out"
-    return settled(call("reproduce", "figure8", f"--results={path}", out), path.name, fine=False)
+    fine = None if damage == "half" else False  # it may be cut between two lines
+    ended = call("reproduce", "figure8", f"--results={path}", out)
+    return settled(ended, path.name, fine=fine)
 
 
 def _table(where: Place, _: int, *, damage: str) -> str:
@@ -202,7 +204,7 @@ def _stored(where: Place, _: int, *, field: str, value: object) -> str:
     path = run / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
     ended = call(*commands(where, run, where.own)["predict, printed"])
-    return settled(ended, str(run), field.rpartition(".")[2], fine=False)
+    return settled(ended, str(run), field.rpartition(".")[2], "model", fine=False)
 
 
 _WEIGHTS = (

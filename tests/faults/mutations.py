@@ -23,6 +23,7 @@ from mutation import flip, mutate
 from efficientnet_tf.errors import RunError, Stopped, UsageError
 from efficientnet_tf.terminal.exit_codes import exit_code
 
+RESULTS = "verdicts.jsonl"
 SECONDS = 10  # that one input may take
 GROWTH = 700  # MB that one input may take
 
@@ -39,7 +40,7 @@ class Verdict(NamedTuple):
 def feed(where: Place, reader: Reader, seed: int, inputs: range) -> list[Verdict]:
     """The verdicts on the inputs of these numbers; each is a function of seed, kind and number."""
     found: list[Verdict] = []
-    results = where.own / "verdicts.jsonl"
+    results = where.own / RESULTS
     while len(found) < len(inputs):
         rest = inputs[len(found) :]
         results.write_text("")
@@ -58,6 +59,7 @@ def feed(where: Place, reader: Reader, seed: int, inputs: range) -> list[Verdict
 
 def feed_here(where: Place, reader: Reader, seed: int, numbers: range, results: Path) -> int:
     """`feed` in this process; writes a line [number, verdict, remark] for each input."""
+    _clean(where)
     root = where.copy(reader.root or reader.file)
     damaged = where.own / reader.file
     whole = damaged.read_bytes()
@@ -66,15 +68,22 @@ def feed_here(where: Place, reader: Reader, seed: int, numbers: range, results: 
     with open(results, "a") as file:
         for number in numbers:
             random = np.random.RandomState([seed, zlib.crc32(reader.name.encode()), number])
-            for made in where.own.iterdir():
-                if made.is_dir():
-                    shutil.rmtree(made)
+            _clean(where)
             where.copy(reader.root or reader.file)
             damaged.write_bytes((flip if number % 2 else mutate)(whole, random))
             verdict, remark = _judged(reader, root, expected)
             file.write(json.dumps([number, verdict, remark]) + "\n")
             file.flush()
     return 0
+
+
+def _clean(where: Place) -> None:
+    """Removes the copies of before."""
+    for made in where.own.iterdir():
+        if made.is_dir():
+            shutil.rmtree(made)
+        elif made.name != RESULTS:
+            made.unlink()
 
 
 def _judged(reader: Reader, root: Path, expected: str) -> tuple[str, str]:

@@ -118,7 +118,7 @@ def _config(path: Path) -> Any:
 
 
 def _classes(path: Path) -> Any:
-    from efficientnet_tf.runs.checkpoint import read_classes
+    from efficientnet_tf.runs.data_record import read_classes
 
     return read_classes(str(path))
 

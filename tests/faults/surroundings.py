@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from faults.apart import Ended, Failed, call, settled, start
+from faults.apart import SURVIVED, Ended, Failed, call, settled, start
 from faults.kills import same_weights
 from faults.workshop import CLASSES, Place, commands, training
 
@@ -80,11 +80,11 @@ _FOLDERS = {
 
 
 def _complete(where: Place, ended: Ended) -> str:
-    """The training came to its end, whatever became of its output."""
-    if ended.hung or ended.signal or "Traceback" in ended.err:
-        raise Failed(f"code {ended.code}: {ended.err[-300:]}")
-    same_weights(where.own / "new", where.specimens / "trained")
-    return settled(ended)
+    """The training was refused, or came to its right end."""
+    verdict = settled(ended)
+    if verdict == SURVIVED:
+        same_weights(where.own / "new", where.specimens / "trained")
+    return verdict
 
 
 def _environment(where: Place, _: int, *, env: dict[str, str | None]) -> str:
@@ -98,7 +98,7 @@ def _terminal(where: Place, _: int, *, shell: str) -> str:
     if ended.hung or ended.signal or "Traceback" in ended.err:
         raise Failed(f"code {ended.code}: {ended.err[-300:]}")
     same_weights(where.own / "new", where.specimens / "trained")
-    return "survived"
+    return SURVIVED
 
 
 def _short_word(where: Place, _: int, *, shell: str, word: str) -> str:
@@ -110,7 +110,7 @@ def _short_word(where: Place, _: int, *, shell: str, word: str) -> str:
     ended = start(*words[word], shell=shell, cwd=where.own)
     if ended.hung or ended.signal or "Traceback" in ended.err or "Exception ignored" in ended.err:
         raise Failed(f"code {ended.code}: {ended.err[-300:]}")
-    return "survived"
+    return SURVIVED
 
 
 def _accents(where: Place, _: int, *, env: dict[str, str | None]) -> str:
@@ -150,7 +150,7 @@ def _odd_folder(where: Place, _: int, *, kind: str) -> str:
     folder.mkdir()
     ended = call(*training(where.specimens / "photos", folder / "new"), cwd=folder)
     verdict = settled(ended, str(folder), "--model_dir")
-    if verdict == "survived":
+    if verdict == SURVIVED:
         same_weights(folder / "new", where.specimens / "trained")
         settled(
             call("predict", f"--model_dir={folder}/new", f"{where.specimens}/image.png"), fine=True

@@ -21,7 +21,7 @@ def specimens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("reader", list(readers.of_files()), ids=lambda reader: reader.name)
 def test_mutated_inputs_are_read_or_refused(specimens: Path, reader: readers.Reader) -> None:
     with workshop.place(specimens) as where:
-        results = where.own / "verdicts.jsonl"
+        results = where.own / mutations.RESULTS
         mutations.feed_here(where, reader, SEED, range(INPUTS), results)
         found = [json.loads(line) for line in results.read_text().splitlines()]
     assert [number for number, _, _ in found] == list(range(INPUTS))
