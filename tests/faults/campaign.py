@@ -15,6 +15,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -115,6 +116,8 @@ def main() -> int:
     parser.add_argument("--output", help="file for the verdicts, as JSON lines")
     given = parser.parse_args()
     began = time.monotonic()
+    for number in (signal.SIGINT, signal.SIGTERM):  # in a shell's background one is ignored
+        signal.signal(number, signal.default_int_handler)
     print(f"seed {given.seed}; --seed={given.seed} repeats it", flush=True)
     if not disks.take_mounts():
         print("disks cannot be mounted here: full and read-only ones are left out", flush=True)
