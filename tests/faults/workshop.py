@@ -196,6 +196,7 @@ def _keras_files(made: Path) -> None:
     x = layers.Normalization(mean=[0.5] * 3, variance=[0.1] * 3)(x)
     x = layers.Conv2D(8, 3, name="stem_conv", use_bias=False)(x)
     x = layers.BatchNormalization(name="stem_bn")(x)
+    x = layers.DepthwiseConv2D(3, name="block1a_dwconv", use_bias=False)(x)
     x = layers.GlobalAveragePooling2D()(x)
     model = keras.Model(inputs, layers.Dense(3, name="predictions")(x))
     for name in ("model.keras", "model.h5", "model.weights.h5"):
