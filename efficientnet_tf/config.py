@@ -18,7 +18,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.errors import UsageError, nearest, whole_number
 
 # The part of data.source before the colon.
 SOURCES = ("imagenet", "tfrecord", "folder", "csv", "tfds", "digits", "synthetic")
@@ -56,7 +56,8 @@ class _Section:
             raise UsageError(f'config has no field "{name}".{nearest(name, declared)}')
         if self.__dict__.get("_frozen"):
             raise UsageError(f'config field "{name}" cannot change after the run has started.')
-        self.__dict__[name] = value
+        number = whole_number(value, -(2**63))  # numpy's, too, which JSON does not know
+        self.__dict__[name] = value if number is None else number
 
     def freeze(self) -> None:
         for field in dataclasses.fields(self):
@@ -461,7 +462,8 @@ def allowed_types(annotation: Any) -> tuple[type, ...]:
     return (int, float) if annotation is float else (annotation,)
 
 
-def _check(name: str, field: dataclasses.Field, value: Any) -> None:
+def check_value(name: str, field: dataclasses.Field, value: Any) -> None:
+    """Raises a UsageError if a field cannot have a value; `name` is for the message."""
     allowed = allowed_types(field.type)
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         expected = getattr(field.type, "__name__", None) or str(field.type)
@@ -532,7 +534,7 @@ def finish(config: Any) -> ExperimentConfig:
             f"ExperimentConfig, received {type(config).__name__}."
         )
     for name, field, value in fields(config):
-        _check(name, field, value)
+        check_value(name, field, value)
     if isinstance(config.model.blocks_args, list):
         config.model.blocks_args = tuple(config.model.blocks_args)
     _check_sizes(config)

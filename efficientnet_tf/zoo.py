@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from efficientnet_tf.errors import UsageError
-from efficientnet_tf.models.networks import configured, find_network, network_names
+from efficientnet_tf.errors import UsageError, on_one_line
+from efficientnet_tf.models.networks import configured, find_network, network_names, trust
 from efficientnet_tf.models.operations import count
 from efficientnet_tf.models.variants import find_variant
 
@@ -56,10 +56,10 @@ def load_weights(model: keras.Model, weights: str, network: str) -> None:
             warnings.simplefilter("ignore")  # Keras warns of what it then raises
             model.load_weights(weights)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
         raise UsageError(
-            f'weights: "{weights}" cannot be loaded into {model.name}: {reason[:200]} '
-            "Give a file saved with model.save_weights of the same network."
+            f'weights: "{weights}" cannot be loaded into {model.name}: {on_one_line(error)}\n'
+            "Give a file saved with model.save_weights of the same network: same name, "
+            "coefficients and classes."
         ) from error
 
 
@@ -92,12 +92,13 @@ def create_model(
             "efficientnet-lite4", "efficientnet-edgetpu-S", "-M", "-L", "mobilenet-v1",
             "mobilenet-v2", "resnet-50", or "file.py:NAME" for one of your own.
         classes: outputs of the classifier; None for those of the published checkpoints.
-        classifier_activation: "softmax", or None for logits.
+        classifier_activation: "softmax", None for logits, or another one that Keras knows;
+            a single class has no softmax.
         include_top: whether pooling, dropout and classifier follow the last convolution.
         weights: None for random weights; "imagenet" for those that keras.applications fetches
             (B0-B7); the path of a `.safetensors` file of `main.py import-weights` (its input
             normalisation is taken, too) or of a `.weights.h5` file.
-        input_tensor: Keras tensor to use as image input.
+        input_tensor: Keras tensor to use as image input, [batch, height, width, 3].
         input_shape: (height, width, 3); either side may be None. Default: the resolution.
         pooling: without top: None for the feature map, "avg" or "max" for a vector.
         width_coefficient, depth_coefficient: multiply filters and repeats.
@@ -110,12 +111,14 @@ def create_model(
 
     Returns:
         A flat functional keras.Model; its logits or probabilities are float32 (float64 under a
-        float64 policy).
+        float64 policy). On an `input_tensor` that a network of ours is on already it is one layer
+        of a model, because names of layers occur once in a graph; `endpoints` finds what is in it.
 
     Raises:
         UsageError: an argument is out of range; an unknown name offers the nearest ones.
     """
     check_weights(weights)
+    trust(name)
     network = configured(
         name,
         width_coefficient=width_coefficient,
@@ -125,11 +128,16 @@ def create_model(
         survival_prob=survival_prob,
         blocks_args=blocks_args,
     )
+    beside = False
+    if input_tensor is not None:
+        from efficientnet_tf.models import keras_maker  # Keras is there: it made the tensor
+
+        beside = keras_maker.stands_beside_another(input_tensor)
     model = network.build(
         classes=find_network(name).classes if classes is None else classes,
         include_top=include_top,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
+        input_tensor=None if beside else input_tensor,
+        input_shape=input_tensor.shape[1:] if beside else input_shape,
         pooling=pooling,
         classifier_activation=classifier_activation,
         dtype=dtype,
@@ -137,7 +145,7 @@ def create_model(
     )
     if weights is not None:
         load_weights(model, weights, network.name)
-    return model
+    return keras_maker.on_tensor(model, input_tensor) if beside else model
 
 
 def _constructor(function_name: str, model: str) -> Any:

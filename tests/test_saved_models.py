@@ -66,6 +66,12 @@ def test_a_fresh_process_loads_and_trains_on(saved: Path, imports: str) -> None:
         # The last one alone: Keras itself cannot go on from an .h5 file, with any optimizer.
         f"if {imports.startswith('keras')}:\n"
         "    model.fit(expected['images'], expected['labels'], batch_size=4, verbose=0)\n"
+        # Under Keras' other name, and by what a clone is made of.
+        "import tensorflow as tf\n"
+        "again = tf.keras.models.load_model('saved.keras', compile=False)\n"
+        "clone = keras.models.clone_model(again)\n"
+        "clone.set_weights(again.get_weights())\n"
+        "np.testing.assert_allclose(clone(expected['images']), again(expected['images']))\n"
         "print('fine')"
     )
     environment = {"PYTHONPATH": str(ROOT), "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3"}

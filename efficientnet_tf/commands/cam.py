@@ -24,6 +24,8 @@ from efficientnet_tf.errors import UsageError
 from efficientnet_tf.inference.image_list import image_paths
 from efficientnet_tf.storage.files import check_writable
 
+NEEDS = ("matplotlib", "PIL")
+
 
 def take_flags(take: FlagGroups) -> None:
     take.heading("Which networks")

@@ -13,6 +13,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.machine.packages import INSTALL, require
+from efficientnet_tf.models import networks
 from efficientnet_tf.terminal.exit_codes import INTERRUPTED, asks_for_help, exit_code
 from efficientnet_tf.terminal.lasting import drop, lasting, open_closed_streams
 
@@ -56,6 +58,7 @@ class Word(NamedTuple):
         take_flags: declares its flags.
         run: does it, given the value of each flag, `arguments` (what is no flag) and, for an
             experiment, `config` and `default_model_dir`; returns the exit code, None for 0.
+        needs: modules that it imports only when work was done, keys of `packages.INSTALL`.
         resumable: whether the same command goes on where it was interrupted.
         for_a_run: whether the configuration is that of --model_dir where --config is not given.
         passes_on: whether flags that it does not declare are among the `arguments`.
@@ -67,6 +70,7 @@ class Word(NamedTuple):
     doc: str
     take_flags: Any
     run: Any
+    needs: Sequence[str]
     resumable: bool
     for_a_run: bool
     passes_on: bool
@@ -75,12 +79,22 @@ class Word(NamedTuple):
 
 
 def word_of(name: str) -> Word:
-    module: Any = import_module(f"efficientnet_tf.commands.{name.replace('-', '_')}")
+    """The file of a word; see `WORDS`.
+
+    Raises:
+        UsageError: a package that it imports is not installed.
+    """
+    try:
+        module: Any = import_module(f"efficientnet_tf.commands.{name.replace('-', '_')}")
+    except ModuleNotFoundError as error:
+        require(f"the word {name}", *({str(error.name).partition(".")[0]} & INSTALL.keys()))
+        raise
     options = ("RESUMABLE", "FOR_A_RUN", "PASSES_ON", "LASTS", "READS_FLAGS")
     return Word(
         str(module.__doc__).strip(),
         module.take_flags,
         module.run,
+        getattr(module, "NEEDS", ()),
         *(getattr(module, option, False) for option in options),
     )
 
@@ -138,6 +152,8 @@ def given_by(word: Word, take: "FlagGroups", argv: Sequence[str]) -> SimpleNames
         given = take.given()
         given.config = config
         given.default_model_dir = experiment_flags.default_model_dir(take, config)
+    for name in (getattr(given, "model", None), *(getattr(given, "models", None) or ())):
+        networks.trust(name)
     given.arguments = arguments
     return given
 
@@ -161,6 +177,7 @@ def _run(argv: Sequence[str]) -> int | None:
         print(help_text(name, word, take))
         return None
     given = given_by(word, take, argv)
+    require(f"the word {name}", *word.needs)
     with lasting() if word.lasts else contextlib.nullcontext():
         return exit_code(lambda: word.run(given), resumable=word.resumable)
 

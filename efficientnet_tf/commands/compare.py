@@ -12,6 +12,8 @@ from types import SimpleNamespace
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.storage.files import check_writable, write_text
 
+NEEDS = ("jinja2", "matplotlib")
+
 
 def take_flags(take: FlagGroups) -> None:
     take.text("output", None, "HTML file to write")

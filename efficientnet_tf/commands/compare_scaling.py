@@ -20,6 +20,7 @@ from efficientnet_tf.search.proxy import Proxy
 from efficientnet_tf.search.scaling_baseline import Baseline
 
 RESUMABLE = LASTS = True
+NEEDS = ("matplotlib", "scipy")
 
 
 def take_flags(take: FlagGroups) -> None:

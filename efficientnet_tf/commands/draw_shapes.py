@@ -9,6 +9,8 @@ from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.commands.shared_flags import refuse_arguments
 from efficientnet_tf.search import drawn_shapes
 
+NEEDS = ("PIL",)
+
 
 def take_flags(take: FlagGroups) -> None:
     take.text("output_dir", "runs/shapes", "folder to make, which must not be there yet")

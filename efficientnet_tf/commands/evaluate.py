@@ -18,6 +18,7 @@ from efficientnet_tf.evaluation import request
 from efficientnet_tf.models.networks import configured
 
 FOR_A_RUN = LASTS = True
+NEEDS = ("jinja2", "matplotlib", "PIL")
 
 
 def take_flags(take: FlagGroups) -> None:

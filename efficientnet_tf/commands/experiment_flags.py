@@ -13,6 +13,7 @@ from ml_collections import config_flags
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.models import networks
 from efficientnet_tf.runs.stored_config import read_config
 from efficientnet_tf.storage.paths import is_remote
 
@@ -129,6 +130,9 @@ def parse_experiment(
     given = take.given()
     if given.model is not None:
         config.model.name = given.model
+    said = any(argument.startswith("--config.model.name=") for argument in argv[1:])
+    if stored is None or said or given.model is not None:
+        networks.trust(config.model.name)
     if given.data_dir is not None:
         config.data.data_dir = given.data_dir
     matches = (_FIELD.match(argument) for argument in argv[1:])

@@ -15,9 +15,12 @@ from types import SimpleNamespace
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.errors import UsageError
 
+NEEDS = ("jinja2", "matplotlib", "PIL")
+
 
 def take_flags(take: FlagGroups) -> None:
     take.text("model_dir", None, "folder of the run")
+    take.text("model", None, "file.py:NAME once more, if the run is of a network of your own")
     take.text("source", None, "the run's data, folder:DIR or csv:FILE, which may have moved")
     take.text("data_dir", None, "the folder of the run's data, which may have moved")
     take.switch("pictures", True, "read the data and the checkpoint, and show images")

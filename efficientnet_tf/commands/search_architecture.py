@@ -21,6 +21,7 @@ from efficientnet_tf.search.objective import PAPER_EXPONENT, PAPER_TARGET, Objec
 from efficientnet_tf.search.searchers import SEARCHERS, make_searcher
 
 RESUMABLE = LASTS = True
+NEEDS = ("matplotlib", "scipy")
 
 
 def take_flags(take: FlagGroups) -> None:

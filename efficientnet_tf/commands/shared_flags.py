@@ -8,6 +8,7 @@ from efficientnet_tf.errors import UsageError
 from efficientnet_tf.export.options import DTYPES, FORMATS, IMAGES, ExportOptions, parse_formats
 from efficientnet_tf.machine.device import Device
 from efficientnet_tf.models.compound import Coefficients
+from efficientnet_tf.models.networks import is_file
 
 
 def take_device(take: FlagGroups) -> None:
@@ -106,7 +107,8 @@ def take_network(take: FlagGroups, *, model: bool = True, several: bool = False)
         take.text("model_dir", None, "folder of a run, whose best checkpoint is taken")
         take.text("weights", None, "file of weights (.safetensors), or imagenet")
     if model:
-        take.text("model", None, "with --weights: name of the network, if the file has none")
+        what = "with --weights: name of the network, if the file has none"
+        take.text("model", None, f"{what}; a run of file.py:NAME needs it once more")
     take.whole("classes", None, "with --weights: number of classes", low=1)
     take.whole("resolution", None, "side of the images in pixels; default: the network's", low=1)
     take_class_names(take)
@@ -127,7 +129,9 @@ def check_network(given: SimpleNamespace, *others: str) -> None:
             f"{' and '.join(named) or 'none'}."
         )
     for name in ("model", "classes"):
-        if getattr(given, name) is not None and not given.weights:
+        value = getattr(given, name)
+        again = is_file(value) and given.model_dir  # to be run it must be named again
+        if value is not None and not given.weights and not again:
             raise UsageError(f"--{name} goes with --weights; the others know it themselves.")
 
 

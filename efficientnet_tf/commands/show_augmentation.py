@@ -13,6 +13,8 @@ from types import SimpleNamespace
 from efficientnet_tf.commands.flag_groups import FlagGroups
 from efficientnet_tf.commands.shared_flags import refuse_arguments
 
+NEEDS = ("PIL", "sklearn")
+
 
 def take_flags(take: FlagGroups) -> None:
     take.text("image", None, "image file; default: a photo of scikit-learn")

@@ -22,6 +22,7 @@ from efficientnet_tf.models.networks import configured
 
 RESUMABLE = LASTS = True
 _MODES = ("train_and_eval", "train", "eval", "export")
+NEEDS = ("jinja2", "matplotlib", "PIL")
 
 
 def take_flags(take: FlagGroups) -> None:

@@ -34,7 +34,7 @@ from efficientnet_tf.data.images.preprocessing import Preprocessing, to_uint8
 from efficientnet_tf.data.sources.in_memory import ArraySource
 from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Pass, Source
 from efficientnet_tf.data.unusable import items, mask_unusable, replace_unusable
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import UsageError, whole_number
 
 Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (uint8 [S, S, 3], seed [2]) -> uint8
 
@@ -263,7 +263,7 @@ def _options(deterministic: bool) -> tf.data.Options:
 
 
 def _check_int(name: str, value: int, low: int, high: int | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+    if whole_number(value, low) is None:
         raise UsageError(f"{name} must be a whole number of at least {low}, received {value!r}.")
     if high is not None and value > high:
         raise UsageError(f"{name} must be at most {high}, received {value!r}.")

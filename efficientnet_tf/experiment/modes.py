@@ -15,7 +15,7 @@ import tensorflow as tf
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.data.sources.by_name import configured_source
 from efficientnet_tf.data.sources.source import Source
-from efficientnet_tf.errors import RunError, Stopped, UsageError
+from efficientnet_tf.errors import RunError, Stopped, UsageError, first_line
 from efficientnet_tf.evaluation.request import EvaluationRequest
 from efficientnet_tf.experiment.assembly import Experiment
 from efficientnet_tf.experiment.exporting import write_export
@@ -109,7 +109,10 @@ def evaluate(
         evaluation, target = _final_evaluation(experiment), experiment.data.target
         for split in target.splits:
             evaluation(split, raw=config.train.eval_raw_weights)
-        _report(experiment, report, target.source if target.is_own else _own_source(config))
+        source = target.source if target.is_own else None
+        if source is None and not missing_data(config):
+            source = _own_source(config)
+        _report(experiment, report, source)
 
 
 def export(config: config_lib.ExperimentConfig, where: Where) -> None:
@@ -166,13 +169,18 @@ def _final_evaluation(experiment: Experiment) -> FinalEvaluation:
     return FinalEvaluation(evaluator, experiment.data, experiment.model, experiment.workers)
 
 
-def _own_source(config: config_lib.ExperimentConfig) -> Source | None:
-    """The data of a run for its report; None if it is not there."""
-    size = configured(**dataclasses.asdict(config.model)).resolution
+def _own_source(config: config_lib.ExperimentConfig) -> Source:
+    """The data of a run; raises as `configured_source`."""
+    return configured_source(config.data, configured(**dataclasses.asdict(config.model)).resolution)
+
+
+def missing_data(config: config_lib.ExperimentConfig) -> str:
+    """Why the data of a run cannot be read, in a line; "" if it can."""
     try:
-        return configured_source(config.data, size)
-    except (UsageError, RunError, OSError, tf.errors.OpError):
-        return None
+        _own_source(config)
+    except (UsageError, RunError, OSError, tf.errors.OpError) as error:
+        return first_line(error)
+    return ""
 
 
 def _report(

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from efficientnet_tf.config import ExperimentConfig
+from efficientnet_tf.errors import UsageError
 from efficientnet_tf.evaluation.target import Target
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.optim.ema import ema_enabled
@@ -43,6 +44,12 @@ class RunModel:
         workers: Workers,
     ) -> None:
         self.model_dir = target.model_dir
+        if target.num_classes < 2:
+            raise UsageError(
+                f"{target.source.name} has one class, so there is nothing to tell apart: the "
+                "network would always answer it.\n"
+                "Give images of at least two classes, one of which may be all else."
+            )
         fields = {**asdict(config.model), "resolution": target.resolution}
         self.network = configured(**fields)
         self._create = partial(create_model, **fields, classes=target.num_classes)

@@ -23,6 +23,7 @@ from efficientnet_tf.export import onnx_file, tflite
 from efficientnet_tf.export.options import ExportOptions
 from efficientnet_tf.export.runtimes import open_artefact
 from efficientnet_tf.export.saved_model import save
+from efficientnet_tf.machine.packages import require
 from efficientnet_tf.machine.startup import stderr_held_back
 from efficientnet_tf.zoo import create_model
 
@@ -94,6 +95,8 @@ def runs(name: str, model: keras.Model, runtimes: Sequence[str]) -> Iterator[dic
                 f'--runtimes must be some of {",".join(RUNTIMES)}, received "{runtime}".'
                 + nearest(runtime, RUNTIMES)
             )
+    if "onnx" in runtimes:
+        require("--runtimes=onnx", "tf2onnx", "onnx", "onnxruntime")
     with tempfile.TemporaryDirectory() as folder:
         write = _write_plain if name.startswith(KERAS) else _write_ours
         yield {

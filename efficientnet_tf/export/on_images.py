@@ -4,6 +4,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import tensorflow as tf
+
 from efficientnet_tf.data.diagnose import fault
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.export import formats, saved_model
@@ -22,7 +25,7 @@ def default_directory(model_dir: str | None, weights: str | None) -> str:
 def export_on_images(
     trained: TrainedModel,
     directory: str,
-    paths: Sequence[str],
+    paths: Sequence[str] | None,
     *,
     options: ExportOptions,
     class_names: Sequence[str] | None = None,
@@ -31,12 +34,16 @@ def export_on_images(
 
     Args:
         directory: of the SavedModel; other formats lie beside it.
-        paths: of image files; those after the first `options.images` calibrate int8.
+        paths: of image files; those after the first `options.images` calibrate int8. None: there
+            are none, and pictures of noise stand for them.
         class_names: in place of those that the network knows.
     """
     if "saved_model" in options.formats:
         saved_model.check_directory(directory)
-    images = _readable(paths[: options.images + formats.CALIBRATION_IMAGES])
+    if paths is None:
+        images = _made_up(options.images, trained.preprocessing.image_size)
+    else:
+        images = _readable(paths[: options.images + formats.CALIBRATION_IMAGES])
     formats.write(
         trained.model,
         directory,
@@ -52,6 +59,13 @@ def export_on_images(
         options=options,
         say=print,
     )
+
+
+def _made_up(count: int, size: int) -> list[bytes]:
+    """Pictures of noise, on which an export can differ from its network as on any other."""
+    chance = np.random.default_rng(0)
+    noise = chance.integers(0, 256, (count, size, size, 3), np.uint8)
+    return [tf.io.encode_png(picture).numpy() for picture in noise]
 
 
 def _readable(paths: Sequence[str]) -> list[bytes]:

@@ -1,7 +1,8 @@
 """ONNX files, by tf2onnx: `images` float32 [batch, size, size, 3] to `probabilities`.
 
-Values are 0..255, channels last as everywhere here; class names and metadata lie in the file's
-metadata_props. Needs `pip install 'efficientnet_tf[onnx]'`.
+Values are 0..255, channels last as everywhere here; the first dimension is called `batch` where it
+is free. Metadata lie in the file's metadata_props: text as it is, all else, such as class_names, as
+JSON. Needs `pip install 'efficientnet_tf[onnx]'`.
 """
 
 import json
@@ -43,9 +44,16 @@ def save(
         )
     except Exception as error:  # whatever its many parts raise
         raise RunError(f"tf2onnx cannot convert {model.name}: {error}") from error
-    said = {**(metadata or {}), "class_names": None if class_names is None else list(class_names)}
+    said = dict(metadata or {})
+    if class_names is not None:
+        said["class_names"] = list(class_names)
     for key, value in said.items():
-        converted.metadata_props.add(key=key, value=json.dumps(value))
+        text = value if isinstance(value, str) else json.dumps(value)
+        converted.metadata_props.add(key=key, value=text)
+    for value in (*converted.graph.input, *converted.graph.output):
+        first = value.type.tensor_type.shape.dim[0]
+        if not first.dim_value:
+            first.dim_param = "batch"
     try:
         with open(path, "wb") as file:
             file.write(converted.SerializeToString())

@@ -1,9 +1,9 @@
 """What an export is to be: formats, batch, precision. Answers before TensorFlow is loaded."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 
-from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.errors import UsageError, nearest, whole_number
+from efficientnet_tf.machine.packages import require
 
 DTYPES = ("float32", "bfloat16", "float16")
 TFLITE_KINDS = ("float32", "float16", "dynamic", "int8")
@@ -41,13 +41,11 @@ class ExportOptions:
                     f'--export_formats must be some of {",".join(FORMATS)}, received "{name}".'
                     + nearest(name, FORMATS)
                 )
-        if "onnx" in self.formats and find_spec("tf2onnx") is None:
-            raise UsageError(
-                "--export_formats: an ONNX file needs tf2onnx: pip install 'efficientnet_tf[onnx]'"
-            )
+        if "onnx" in self.formats:  # the last one proves the file that the first ones write
+            require("--export_formats=onnx", "tf2onnx", "onnx", "onnxruntime")
         for name, value in (("batch", self.batch), ("images", self.images)):
-            if value is not None and value < 1:
-                raise UsageError(f"--export_{name} must be at least 1, received {value}.")
+            if value is not None and whole_number(value) is None:
+                raise UsageError(f"--export_{name} must be at least 1, received {value!r}.")
         if self.dtype not in DTYPES:
             raise UsageError(
                 f'--export_dtype must be one of {", ".join(DTYPES)}, received "{self.dtype}".'

@@ -5,6 +5,7 @@ probabilities [batch, classes], whatever the file's own types and batch are.
 """
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.machine.packages import require
 from efficientnet_tf.machine.startup import stderr_held_back
 
 Run = Callable[[np.ndarray], np.ndarray]
@@ -67,9 +69,11 @@ def _saved_model(path: str) -> Run:
 def _lite(path: str, threads: int | None) -> Run:
     try:
         from ai_edge_litert.interpreter import Interpreter
-    except ImportError:  # TensorFlow brings the same runtime, under its former name
-        from tensorflow.lite import Interpreter
-    with stderr_held_back():  # it tells which delegate it made
+    except ImportError:  # TensorFlow brings the same runtime; as a module it is not to be found
+        Interpreter = tf.lite.Interpreter
+    # It tells which delegate it made, and TensorFlow's that another package is to come.
+    with stderr_held_back(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         interpreter = Interpreter(path, num_threads=threads)
         interpreter.allocate_tensors()
     (read,), (written,) = interpreter.get_input_details(), interpreter.get_output_details()
@@ -84,12 +88,9 @@ def _lite(path: str, threads: int | None) -> Run:
 
 
 def _onnx(path: str, threads: int | None) -> Run:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UsageError(
-            "ONNX Runtime is not installed: pip install 'efficientnet_tf[onnx]'"
-        ) from error
+    require(f'"{path}"', "onnxruntime")
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     if threads is not None:

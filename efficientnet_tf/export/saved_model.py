@@ -44,7 +44,13 @@ def answers(
     names = None if class_names is None else tf.constant(list(class_names))
 
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = network(tf.cast(images, tf.float32))
+        # An empty request has an empty answer; some of TensorFlow's kernels refuse it.
+        probabilities = tf.cond(
+            tf.size(images) > 0,
+            lambda: network(tf.cast(images, tf.float32)),
+            lambda: tf.zeros([0, classes]),
+        )
+        probabilities = tf.ensure_shape(probabilities, [images.shape[0], classes])
         top_probabilities, top_classes = tf.math.top_k(probabilities, min(TOP, classes))
         found = {
             "probabilities": probabilities,

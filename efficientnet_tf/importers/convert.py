@@ -133,11 +133,19 @@ def _variant(wanted: Import, source: WeightsSource) -> Variant:
 
 def _classes(wanted: Import, source: WeightsSource) -> int:
     if wanted.new_head and wanted.classes is not None:
+        if wanted.classes < 2:
+            raise UsageError("--classes must be at least 2, received 1: one class has no softmax.")
         return wanted.classes
     if source.classes is None:
         raise UsageError(
             f'"{source.path}" has no classifier of one dense layer. Import the rest with '
             "--new_head --classes=N."
+        )
+    if source.classes == 1:
+        raise UsageError(
+            f'--from: the classifier in "{source.path}" has one output, and ours are a softmax '
+            "over the classes: of a single number it is always 1.\n"
+            "Import the rest with --new_head --classes=2, and train it."
         )
     if wanted.classes not in (None, source.classes):
         raise UsageError(

@@ -7,7 +7,7 @@ read. So nothing of the download is ours, and nothing of it can grow old here.
 
 from typing import Any
 
-from efficientnet_tf.errors import RunError, UsageError
+from efficientnet_tf.errors import RunError, UsageError, on_one_line
 from efficientnet_tf.importers import keras_names
 from efficientnet_tf.importers.input_contract import apply_contract
 from efficientnet_tf.importers.keras_applications import contract_of_layers
@@ -87,8 +87,9 @@ def _fetched(name: str, include_top: bool) -> Any:
     except Exception as error:  # Keras raises a bare Exception without a network
         file = f"{_PUBLISHED[name].lower()}{'' if include_top else '_notop'}.h5"
         raise RunError(
-            f'weights="imagenet": Keras could not fetch {file}: {str(error)[:300]}. With a network '
-            "the same call works. Without one, copy the file from a machine that has it to "
-            f"~/.keras/models/{file}, or import weights you have: python main.py import-weights "
-            f'--model={name} --from=FILE --output=OUT.safetensors, then weights="OUT.safetensors".'
+            f'weights="imagenet": Keras could not fetch {file}: {on_one_line(error)}\n'
+            "With a network the same call works. Without one, copy the file from a machine that "
+            f"has it to ~/.keras/models/{file}, or import weights you have: python main.py "
+            f"import-weights --model={name} --from=FILE --output=OUT.safetensors, then "
+            'weights="OUT.safetensors".'
         ) from error

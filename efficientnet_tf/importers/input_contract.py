@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.models.scaling import check_resolution
 from efficientnet_tf.models.variants import (
     CENTRED_MEAN,
     CENTRED_STD,
@@ -86,11 +87,11 @@ def from_dict(stored: Mapping[str, Any]) -> InputContract:
         known.update(
             mean=_channels(known["mean"]),
             std=_channels(known["std"]),
-            resolution=int(known["resolution"]),
+            resolution=check_resolution(known["resolution"], "resolution"),
             crop_fraction=float(known["crop_fraction"]),
         )
-        if not all(known["std"]):
-            raise ValueError("std must not be zero")
+        if not all(known["std"]) or not np.all(np.isfinite([*known["mean"], *known["std"]])):
+            raise ValueError("mean and std must be finite, std not zero")
         return InputContract(**known)
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the input contract is damaged: {error!r}.") from error
@@ -121,6 +122,11 @@ def own_contract(mean: Sequence[float], std: Sequence[float], resolution: int) -
         # Libraries keep them as float32.
         if np.allclose(mean, known[0], rtol=1e-5, atol=0) and np.allclose(std, known[1], rtol=1e-5):
             return family_contract(family, resolution)
+    if not np.all(np.isfinite([*mean, *std])) or not all(std):
+        raise UsageError(
+            f"the input cannot be (pixel - mean) / std with mean {list(mean)} and std {list(std)}: "
+            "its numbers must be finite, std not zero."
+        )
     return InputContract("own", _channels(mean), _channels(std), resolution)
 
 

@@ -11,6 +11,7 @@ layer, which only models built with weights="imagenet" have. Both are followed l
 the logits are the same.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,13 +27,15 @@ from efficientnet_tf.importers.input_contract import (
     own_contract,
     variant_contract,
 )
-from efficientnet_tf.importers.keras_files import KerasFile, read_keras_file
-from efficientnet_tf.importers.weights_source import WeightsSource
+from efficientnet_tf.importers.keras_files import DAMAGED, KerasFile, read_keras_file
+from efficientnet_tf.importers.weights_source import WeightsSource, reading
+from efficientnet_tf.models.scaling import check_resolution
 from efficientnet_tf.models.variants import IMAGENET_STD, Variant
 
 _EPSILON = 1e-3
 _STD = np.array(IMAGENET_STD) / 255  # what the published files hold as variance
 _PUBLISHED = re.compile(r"efficientnetb[0-7](_notop)?\.h5")
+_NO_FUNCTION = ("linear", "Dropout", "Identity")
 Affine = tuple[np.ndarray, np.ndarray]  # y = scale * pixel + offset, per channel
 
 
@@ -45,11 +48,16 @@ def open_file(path: str, kind: str = "keras.applications") -> WeightsSource:
     file = read_keras_file(path)
     shapes = {name: tuple(each.shape) for name, each in file.weights.items()}
     dense = keras_names.dense_layers(shapes)
-    _check(file)
+    notes: list[str] = []
+    with reading(path, *DAMAGED):  # by numbers in its settings that are none
+        _check(file)
+        head_fault = _head_fault(file, dense)
+        affine = None if kind == "qubvel/efficientnet" else _affine(file, notes)
+        if affine is not None and not all(map(_is_usable, affine, (True, False))):
+            raise ValueError("what its layers do to a pixel before the stem is no number")
+        size = _resolution(file)
     of_input = [name.removesuffix("/mean") for name in shapes if name.endswith("/mean")]
     not_network = keras_names.weights_of_layers(of_input, shapes)
-    notes: list[str] = []
-    affine = None if kind == "qubvel/efficientnet" else _affine(file, notes)
 
     def names(model: Any) -> dict[str, str]:
         found = keras_names.names(model, dense[0] if len(dense) == 1 else "predictions")
@@ -63,7 +71,7 @@ def open_file(path: str, kind: str = "keras.applications") -> WeightsSource:
         }
 
     def contract(variant: Variant) -> InputContract:
-        resolution = _resolution(file) or variant.resolution
+        resolution = size or variant.resolution
         if affine is None:
             return at_resolution(variant_contract(variant), resolution)
         return _contract(affine, resolution)
@@ -78,6 +86,7 @@ def open_file(path: str, kind: str = "keras.applications") -> WeightsSource:
         head=keras_names.weights_of_layers(dense, shapes),
         classes=shapes[f"{dense[0]}/kernel"][1] if len(dense) == 1 else None,
         contract=contract,
+        head_fault=head_fault,
         ignored=(*not_network, *file.ignored),
         notes=tuple(notes),
     )
@@ -104,6 +113,37 @@ def _check(file: KerasFile) -> None:
                 f'--from: "{file.path}": {layer["config"]["name"]} has epsilon {epsilon}, these '
                 f"networks {_EPSILON}; its logits would change."
             )
+
+
+def _is_usable(numbers: np.ndarray, divides: bool) -> bool:
+    return bool(np.all(np.isfinite(numbers)) and (not divides or np.all(numbers)))
+
+
+def _head_fault(file: KerasFile, dense: Sequence[str]) -> str | None:
+    """Why the classifier cannot be taken; None if it can.
+
+    Ours are a softmax: of its logits, where nothing follows the dense layer. A file of weights
+    alone does not say.
+    """
+    if file.settings is None or len(dense) != 1:
+        return None
+    behind = list(itertools.dropwhile(lambda one: one["config"]["name"] != dense[0], file.settings))
+    found = [name for name in map(_function, behind) if name not in _NO_FUNCTION]
+    if found and found != ["softmax"]:
+        return f"{dense[0]} is followed by {', '.join(found)}"
+    return None
+
+
+def _function(layer: Mapping[str, Any]) -> str:
+    """What a layer at the end of a network computes of its numbers, by Keras' name."""
+    kind, config = layer["class_name"], layer["config"]
+    if kind not in ("Activation", "Dense"):
+        return "softmax" if kind == "Softmax" else kind
+    activation = config.get("activation")
+    if isinstance(activation, dict):  # {"class_name": "function", "config": "softmax"}
+        inside = activation.get("config")
+        activation = inside if isinstance(inside, str) else str(activation.get("class_name"))
+    return "linear" if activation is None else str(activation).lower()
 
 
 def _normalizations(weights: Mapping[str, np.ndarray]) -> dict[str, Affine]:
@@ -146,6 +186,13 @@ def _affine(file: KerasFile, notes: list[str]) -> Affine | None:
 
 
 def _affine_of(
+    settings: Sequence[dict[str, Any]], normalizations: dict[str, Affine]
+) -> Affine | None:
+    with np.errstate(all="ignore"):  # of a damaged file; who uses the numbers looks at them
+        return _composed(settings, normalizations)
+
+
+def _composed(
     settings: Sequence[dict[str, Any]], normalizations: dict[str, Affine]
 ) -> Affine | None:
     scale, offset, found = np.ones(3), np.zeros(3), False
@@ -205,5 +252,7 @@ def _resolution(file: KerasFile) -> int | None:
         shape = config.get("batch_shape") or config.get("batch_input_shape")
         if layer["class_name"] == "InputLayer" and shape and len(shape) == 4:
             height, width = shape[1:3]
-            return int(height) if height is not None and height == width else None
+            if height is None or height != width:
+                return None
+            return check_resolution(height, f'--from: "{file.path}": the side of its images')
     return None

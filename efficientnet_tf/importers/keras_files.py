@@ -22,9 +22,11 @@ import numpy as np
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.importers.keras_names import WEIGHTS_OF
 from efficientnet_tf.importers.weights_source import check_file, reading
+from efficientnet_tf.storage.archive import check_inflation, refuse_inflated
 
 _ZIP_CONFIG, _ZIP_WEIGHTS = "config.json", "model.weights.h5"
-_DAMAGED = (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile)
+DAMAGED = (OSError, KeyError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile)
+_MAX_CONFIG = 2**24  # bytes; B7's has less than a million
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class KerasFile:
 
     def array(self, name: str) -> np.ndarray:
         """float32."""
-        with reading(self.path, *_DAMAGED):
+        with reading(self.path, *DAMAGED):
             return np.asarray(self.weights[name][()], dtype=np.float32)
 
 
@@ -63,16 +65,19 @@ def read_keras_file(path: str) -> KerasFile:
         UsageError: no such file, a damaged one, or HDF5 of something else.
     """
     check_file(path)
-    config: dict[str, Any] | None = None
+    settings = None
     stream: Any = path
-    with reading(path, *_DAMAGED):
+    with reading(path, *DAMAGED):
+        check_inflation("--from", path)
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                config = json.loads(archive.read(_ZIP_CONFIG))
+                if archive.getinfo(_ZIP_CONFIG).file_size > _MAX_CONFIG:
+                    raise ValueError(f"{_ZIP_CONFIG} is larger than any model's")
+                settings = tuple(_layers_of(json.loads(archive.read(_ZIP_CONFIG))))
                 stream = io.BytesIO(archive.read(_ZIP_WEIGHTS))
         file = h5py.File(stream, "r")
         if "layers" in file:
-            return _keras3(path, file, config)
+            return _keras3(path, file, settings)
         root = file.get("model_weights", file)
         if _text_list(root, "layer_names"):
             return _legacy(path, file, root)
@@ -108,7 +113,7 @@ def _legacy(path: str, file: Any, root: Any) -> KerasFile:
             # One scope: the layer, perhaps with a suffix of its graph. Several: a model inside.
             owner = layer if len(scopes) == 1 else scope.rpartition("/")[2]
             weight = weight.partition(":")[0].replace("depthwise_kernel", "kernel")
-            weights[f"{owner}/{weight}"] = _stored_here(file, root[layer][name])
+            weights[f"{owner}/{weight}"] = _stored_here(path, file, root[layer][name])
             layers.append(owner)
     settings = None
     if "model_config" in file.attrs:
@@ -120,9 +125,8 @@ def _legacy(path: str, file: Any, root: Any) -> KerasFile:
     return KerasFile(path, weights, names, settings, ignored, named=True, legacy=True)
 
 
-def _keras3(path: str, file: Any, config: dict[str, Any] | None) -> KerasFile:
+def _keras3(path: str, file: Any, settings: tuple[dict[str, Any], ...] | None) -> KerasFile:
     weights, layers, named = {}, [], False
-    settings = None if config is None else tuple(_layers_of(config))
     for group, content in _layer_groups(file):
         variables = content.get("vars", {})
         name = variables.attrs.get("name") if variables else None
@@ -133,7 +137,7 @@ def _keras3(path: str, file: Any, config: dict[str, Any] | None) -> KerasFile:
         for index in sorted(variables, key=int):
             order = WEIGHTS_OF.get(kind, ())
             weight = order[int(index)] if int(index) < len(order) else index
-            weights[f"{layer}/{weight}"] = _stored_here(file, variables[index])
+            weights[f"{layer}/{weight}"] = _stored_here(path, file, variables[index])
     ignored = [
         name for top in file if top not in ("layers", "vars") for name in _datasets(top, file)
     ]
@@ -149,13 +153,31 @@ def _layer_groups(file: Any) -> Iterator[tuple[str, Any]]:
             yield name, content
 
 
-def _layers_of(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The layers of a serialised model in their order, models inside included."""
-    for layer in config.get("config", {}).get("layers", ()):
-        if "layers" in layer.get("config", {}):
+def _layers_of(model: Any) -> Iterator[dict[str, Any]]:
+    """The layers of a serialised model in their order, models inside included.
+
+    Raises:
+        ValueError: it is none.
+    """
+    config = model.get("config") if isinstance(model, dict) else None
+    if not isinstance(config, dict):
+        raise ValueError(f"its configuration is no model: {str(model)[:60]}")
+    layers = config.get("layers", [])
+    if not isinstance(layers, list):
+        raise ValueError(f"its configuration has no list of layers: {str(layers)[:60]}")
+    for layer in layers:
+        if not isinstance(layer, dict) or not isinstance(layer.get("config"), dict):
+            raise ValueError(f"its configuration has something that is no layer: {str(layer)[:60]}")
+        if "layers" in layer["config"]:
             yield from _layers_of(layer)
+        elif not all(isinstance(name, str) for name in (layer["class_name"], _name_of(layer))):
+            raise ValueError(f"its configuration has a layer without name: {str(layer)[:60]}")
         else:
             yield layer
+
+
+def _name_of(layer: dict[str, Any]) -> Any:
+    return layer["config"].get("name")
 
 
 def _datasets(top: str, file: Any) -> list[str]:
@@ -173,9 +195,10 @@ def _is_data(item: Any) -> bool:
     return isinstance(item, h5py.Dataset)
 
 
-def _stored_here(file: Any, item: Any) -> h5py.Dataset:
+def _stored_here(path: str, file: Any, item: Any) -> h5py.Dataset:
     """HDF5 can point to other files of the machine; weights never do."""
     inside = _is_data(item) and item.file.filename == file.filename
     if not inside or item.external or item.is_virtual:
         raise ValueError(f"{getattr(item, 'name', item)} is not stored in the file itself.")
+    refuse_inflated("--from", path, item.nbytes, file.id.get_filesize())
     return item

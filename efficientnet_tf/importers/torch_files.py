@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from efficientnet_tf.errors import UsageError, first_line
+from efficientnet_tf.errors import UsageError, on_one_line
 from efficientnet_tf.importers.weights_source import check_file, reading
+from efficientnet_tf.machine.packages import is_installed
+from efficientnet_tf.storage.archive import check_inflation
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 _NESTED = ("state_dict", "model", "model_state_dict")
@@ -64,6 +66,7 @@ def read_torch_file(path: str, use_ema: bool = True) -> TorchFile:
     settings = _settings(Path(path).with_name("config.json"))
     with open(path, "rb") as stream:
         start = stream.read(9)
+    check_inflation("--from", path)
     if start[8:] == b"{":
         return _safetensors(path, settings)
     return _pickled(path, settings, use_ema)
@@ -102,14 +105,13 @@ def _safetensors(path: str, settings: dict[str, Any]) -> TorchFile:
 
 
 def _torch(path: str) -> Any:
-    try:
-        return importlib.import_module("torch")
-    except ImportError as error:
+    if not is_installed("torch"):
         raise UsageError(
-            f'--from: "{path}" is a pickle of PyTorch, which is not installed. Install it '
-            "(`pip install torch`), or save the model elsewhere as .safetensors: "
+            f'--from: "{path}" is a pickle of PyTorch, which is not installed.\n'
+            "Install it (`pip install torch`), or save the model elsewhere as .safetensors: "
             "safetensors.torch.save_file(model.state_dict(), FILE)."
-        ) from error
+        )
+    return importlib.import_module("torch")
 
 
 def _pickled(path: str, settings: dict[str, Any], use_ema: bool) -> TorchFile:
@@ -119,11 +121,10 @@ def _pickled(path: str, settings: dict[str, Any], use_ema: bool) -> TorchFile:
         with torch.serialization.safe_globals([argparse.Namespace]):
             stored = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling and torch raise many kinds
-        reason = first_line(error)
         raise UsageError(
-            f'--from: "{path}" cannot be read as tensors alone: {reason[:200]} It is damaged, no '
-            "file of PyTorch, or holds a whole model, which is never loaded as it can run code: "
-            "save model.state_dict() instead."
+            f'--from: "{path}" cannot be read as tensors alone: {on_one_line(error)}\n'
+            "It is damaged, no file of PyTorch, or holds a whole model, which is never loaded as "
+            "it can run code: save model.state_dict() instead."
         ) from error
     outer = stored if isinstance(stored, Mapping) else {}
     averaged = None

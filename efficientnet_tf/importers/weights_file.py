@@ -20,6 +20,7 @@ Written under another name beside it, then renamed: a file of this name is whole
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ from efficientnet_tf.errors import UsageError
 from efficientnet_tf.importers.input_contract import InputContract, apply_contract, from_dict
 from efficientnet_tf.importers.merge import Receipt, merge
 from efficientnet_tf.importers.weights_source import HEAD
+from efficientnet_tf.models.scaling import check_resolution
+from efficientnet_tf.models.variants import make_architecture
 from efficientnet_tf.storage.files import check_writable, replacing
 
 FORMAT, FORMAT_VERSION = "efficientnet_tf weights", 1
@@ -130,7 +133,7 @@ def _checked(path: str) -> tuple[Any, dict[str, str]]:
             f"python main.py import-weights --from={path} --output=OUT.safetensors."
         )
     version = metadata.get("format_version", "")
-    if not version.isdigit() or int(version) > FORMAT_VERSION:
+    if not version.isdecimal() or int(version) > FORMAT_VERSION:
         raise UsageError(
             f'weights: "{path}" has format version "{version}", this program reads up to '
             f"{FORMAT_VERSION}. It was written by efficientnet_tf "
@@ -141,26 +144,44 @@ def _checked(path: str) -> tuple[Any, dict[str, str]]:
 
 def _info(path: str, metadata: Mapping[str, str]) -> WeightsInfo:
     try:
-        names = metadata.get("class_names")
+        names = json.loads(metadata.get("class_names", "null"))
+        classes = int(metadata["classes"])
+        if names is not None and [type(name) for name in names] != [str] * classes:
+            raise ValueError(f"class_names must be {classes} names")
+        # Metadata could name a Python file; and before a network is built its size must be sane.
+        coefficients = dict(json.loads(metadata["coefficients"]))
+        resolution = check_resolution(int(metadata["resolution"]), "resolution")
+        make_architecture(metadata["model"], **coefficients).operations(classes)
         return WeightsInfo(
             model=metadata["model"],
-            classes=int(metadata["classes"]),
-            resolution=int(metadata["resolution"]),
+            classes=classes,
+            resolution=resolution,
             contract=from_dict(json.loads(metadata["contract"])),
             source=metadata["source"],
             source_format=metadata["source_format"],
             source_sha256=metadata["source_sha256"],
-            coefficients=dict(json.loads(metadata["coefficients"])),
-            class_names=None if names is None else tuple(json.loads(names)),
+            coefficients=coefficients,
+            class_names=None if names is None else tuple(names),
             efficientnet_tf=metadata["efficientnet_tf"],
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f'weights: the metadata of "{path}" are damaged: {error!r}.') from error
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        reason = str(error) if isinstance(error, UsageError) else repr(error)
+        raise UsageError(
+            f'weights: the metadata of "{path}" are damaged: {reason}\n'
+            "Copy it again, or make it anew with `python main.py import-weights`."
+        ) from error
 
 
 def read_info(path: str) -> WeightsInfo:
     """The metadata alone, without the arrays. Raises a UsageError as `load`."""
     return _info(path, _checked(path)[1])
+
+
+def numbers(path: str) -> int:
+    """How many numbers the arrays of a file hold, by its header. Raises a UsageError as `load`."""
+    file = _checked(path)[0]
+    names = file.keys()
+    return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
 
 
 def load(path: str) -> tuple[dict[str, np.ndarray], WeightsInfo]:

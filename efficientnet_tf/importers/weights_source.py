@@ -37,6 +37,7 @@ class WeightsSource:
         head: the names of the classifier; empty if there is none.
         classes: of that classifier.
         contract: what the source says of its input for a variant of ours.
+        head_fault: why the classifier cannot be taken, if it cannot: the end of a sentence.
         ignored: names in the source that are no weights of the network.
         class_names: if the source has them.
         notes: what the user should know; printed with the receipt.
@@ -51,6 +52,7 @@ class WeightsSource:
     head: tuple[str, ...]
     classes: int | None
     contract: Callable[[Variant], InputContract]
+    head_fault: str | None = None
     ignored: tuple[str, ...] = ()
     class_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
@@ -65,8 +67,14 @@ def merge_source(model: Any, source: WeightsSource, new_head: bool = False) -> R
         new_head: the classifier of `model` stays as it is; one in the source is left over.
 
     Raises:
-        UsageError: names or shapes do not fit exactly.
+        UsageError: names or shapes do not fit exactly, or the classifier is no softmax.
     """
+    if source.head_fault and not new_head:
+        raise UsageError(
+            f'--from: the classifier in "{source.path}" is none of ours, which are a softmax over '
+            f"the classes: {source.head_fault}.\n"
+            "Import the rest with --new_head --classes=N (of two classes, N is 2), and train it."
+        )
     names = source.names(model)
     if new_head:
         names = {path: name for path, name in names.items() if not path.startswith(HEAD)}

@@ -15,6 +15,7 @@ import tensorflow as tf
 from efficientnet_tf.data.broken import plain_message
 from efficientnet_tf.data.diagnose import fault
 from efficientnet_tf.errors import RunError, UsageError, first_line
+from efficientnet_tf.inference.graph_check import check_graph
 from efficientnet_tf.inference.prediction_table import FilePrediction, Prediction, Unusable
 from efficientnet_tf.runs.trained_model import TrainedModel
 from efficientnet_tf.storage.files import exists, opened
@@ -216,6 +217,7 @@ def _load(directory: str) -> Any:
             f'no SavedModel in "{directory}" (expected a file saved_model.pb). '
             "Train or run main.py --mode=export first."
         )
+    check_graph(directory)
     try:
         for file in _FILES:
             _check_file(os.path.join(directory, file))

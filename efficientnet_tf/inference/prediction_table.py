@@ -7,7 +7,6 @@ keeps its row, with the reason in `error`.
 """
 
 import csv
-import importlib.util
 import io
 import json
 import os
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.machine.packages import require
 from efficientnet_tf.storage.files import check_writable, write_bytes
 
 _DIGITS = 7  # significant, of float32
@@ -144,11 +144,8 @@ def check_table_path(path: str) -> None:
             f'--output must end in {", ".join(_WRITERS)}, received "{path}".'
             f"{nearest(ending, _WRITERS)}"
         )
-    if ending == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise UsageError(
-            "--output: Parquet needs the package pyarrow, which is not installed. "
-            '`pip install "efficientnet_tf[parquet]"` or `pip install pyarrow`, or write .csv.'
-        )
+    if ending == ".parquet":
+        require("--output: a Parquet table", "pyarrow", instead="write .csv")
     check_writable("--output", path, make_folder=True)
 
 

@@ -1,10 +1,11 @@
-"""The installed packages and the combinations of them that are known not to work.
+"""The installed packages: what is missing, and combinations that are known not to work.
 
 Only metadata is read, nothing is imported: with some of these combinations `import tensorflow`
 ends the process (tried, see docs/tpu.md), and no `except` would see it.
 """
 
 import importlib.metadata
+import importlib.util
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,51 @@ INSTALL_TPU = (
     "On a TPU machine, in an empty environment: pip install -r requirements/tpu.txt && "
     "pip install --no-deps ."
 )
+
+
+# What a part of this program needs, by the module that is imported: the command that installs it.
+INSTALL = {
+    "adjustText": "pip install adjustText",
+    "jinja2": "pip install jinja2",
+    "matplotlib": "pip install matplotlib",
+    "onnx": "pip install 'efficientnet_tf[onnx]'",
+    "onnxruntime": "pip install 'efficientnet_tf[onnx]'",
+    "PIL": "pip install pillow",
+    "pyarrow": "pip install 'efficientnet_tf[parquet]'",
+    "scipy": "pip install scipy",
+    "sklearn": "pip install scikit-learn",
+    "tensorflow_datasets": "pip install tensorflow-datasets importlib_resources",
+    "tf2onnx": "pip install 'efficientnet_tf[onnx]'",
+}
+
+
+def is_installed(module: str) -> bool:
+    """Whether `import module` would find something; nothing is imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # of a package that it lies in, or of a half-removed one
+        return False
+
+
+def require(what: str, *modules: str, instead: str = "") -> None:
+    """Refuses what needs a package that is not there, before any work is done for it.
+
+    Args:
+        what: begins the sentence, such as "--output=a.parquet".
+        modules: keys of INSTALL.
+        instead: what can be done without the package; ends the second line.
+
+    Raises:
+        UsageError: one is not installed; the message has the command that installs it.
+    """
+    missing = [module for module in modules if not is_installed(module)]
+    if missing:
+        are = "is" if len(missing) == 1 else "are"
+        commands = dict.fromkeys(INSTALL[module] for module in missing)
+        raise UsageError(
+            f"{what} needs {' and '.join(missing)}, which {are} not installed.\n"
+            f"{' && '.join(commands)}{instead and f', or {instead}'}"
+        )
 
 
 @dataclass(frozen=True)

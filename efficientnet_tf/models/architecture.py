@@ -15,6 +15,7 @@ from efficientnet_tf.models.maker import Maker
 from efficientnet_tf.models.mbconv import Block, mbconv
 from efficientnet_tf.models.scaling import (
     block_name,
+    check_blocks,
     check_coefficient,
     check_resolution,
     check_strides,
@@ -137,6 +138,7 @@ def _scale_stages(variant: Variant) -> Iterator[tuple[int, BlockArgs]]:
 def _blocks(variant: Variant, stem_filters: int, survival_prob: float) -> tuple[Block, ...]:
     scaled = list(_scale_stages(variant))
     num_blocks = sum(repeats for repeats, _ in scaled)
+    check_blocks(num_blocks, variant.name)
     blocks: list[Block] = []
     depth = stem_filters  # of the tensor that really arrives
     for position, (repeats, stage) in enumerate(scaled):

@@ -37,6 +37,7 @@ _REQUIRED = {
     "i": "input filters",
     "o": "output filters",
 }
+_DIGITS = 7  # of a number that is too large for any network
 _OTHER_FAMILIES = {"f": "EfficientNet-X", "d": "EfficientNet-X", "a": "EfficientNet-X"}
 
 
@@ -121,8 +122,10 @@ def decode(string: str) -> BlockArgs:
         raise _fail(string, f'token "s{found["s"]}" must have two digits from 1 to 9')
     numbers = {}
     for key in "rkeio":
-        if not found[key].isdigit() or int(found[key]) < 1:
+        if not found[key].isdigit() or int(found[key][:_DIGITS]) < 1:
             raise _fail(string, f'token "{key}{found[key]}" must have a whole number of at least 1')
+        if len(found[key]) >= _DIGITS:
+            raise _fail(string, f'token "{key}{found[key]}" must be below {10 ** (_DIGITS - 1):,}')
         numbers[key] = int(found[key])
     se_ratio = None
     if "se" in found:

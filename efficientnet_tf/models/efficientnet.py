@@ -31,7 +31,32 @@ def endpoints(model: keras.Model) -> dict[str, Any]:
     `stem`, `block_0` .., `block_0/expansion_output` .. (after SE, before the projection),
     `reduction_1` .. with their `/expansion_output`, `features`, `head_1x1`, and if the model has
     them `pooled_features` and `head`. Use as `keras.Model(model.input, endpoints(model))`.
+
+    A network that is a layer of the model has its endpoints under the same names; where several
+    are, each name begins with that of the layer: `efficientnet-b1/reduction_1`.
     """
+    own = _endpoints_of_layers(model)
+    if own:
+        return own
+    inside = {}
+    # Of a Sequential model, the same as functional; Keras has no public list of a graph's calls.
+    functional = getattr(model, "_functional", None) or model
+    for nodes in getattr(functional, "_nodes_by_depth", {}).values():
+        for node in nodes:
+            layer, call = node.operation, node.arguments
+            found = endpoints(layer) if isinstance(layer, keras.Model) else {}
+            if found:
+                tapped = keras.Model(layer.inputs, found)
+                inside[layer.name] = tapped(*call.args, **call.kwargs)
+    if len(inside) == 1:
+        return inside.popitem()[1]
+    return {
+        f"{layer}/{name}": tensor for layer, of in inside.items() for name, tensor in of.items()
+    }
+
+
+def _endpoints_of_layers(model: keras.Model) -> dict[str, Any]:
+    """Of the model's own layers, without those of models inside."""
     found: dict[str, Any] = {}
     block = -1
     for layer in model.layers:

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import UsageError, whole_number
 from efficientnet_tf.models.initializers import dense_initializer, draw_ahead
 from efficientnet_tf.models.layers import (
     ACTIVATIONS,
@@ -22,7 +22,12 @@ from efficientnet_tf.models.layers import (
     StochasticDepth,
 )
 from efficientnet_tf.models.maker import Maker, Padding, Strides
+from efficientnet_tf.models.operations import count
 from efficientnet_tf.models.staged import ScaledNetwork
+
+_NORMALIZATION = "normalization"
+_MAX_BLOCKS = 400  # Keras gives up far below, and at a thousand only after half a minute
+_MAX_PARAMS = 2**32  # 17 GB; the largest published network has 0.5 thousand million
 
 
 class KerasMaker(Maker):
@@ -123,33 +128,115 @@ class KerasMaker(Maker):
         return (layer(x) if padding else x), "valid"
 
 
-def _check_arguments(classes: Any, pooling: Any) -> None:
-    """Raises a UsageError for what `create_model` does not take, before a layer is made."""
-    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
+def _check_arguments(classes: Any, pooling: Any, activation: Any, include_top: bool) -> int:
+    """The number of classes as an int.
+
+    Raises:
+        UsageError: what `create_model` does not take, before a layer is made.
+    """
+    outputs = whole_number(classes)
+    if outputs is None:
         raise UsageError(f"classes must be a whole number of at least 1, received {classes!r}.")
     if pooling not in (None, "avg", "max"):
         raise UsageError(f'pooling must be None, "avg" or "max", received {pooling!r}.')
+    if keras.config.image_data_format() != "channels_last":
+        raise UsageError(
+            "these networks read images with channels last, and Keras is set to "
+            f'"{keras.config.image_data_format()}".\n'
+            'Call keras.config.set_image_data_format("channels_last") before.'
+        )
+    try:
+        function = keras.activations.get(activation)
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            'classifier_activation must be None or what Keras knows, such as "softmax" and '
+            f'"sigmoid", received {activation!r}.'
+        ) from error
+    of_all = (keras.activations.softmax, keras.activations.log_softmax)
+    if include_top and outputs == 1 and function in of_all:
+        raise UsageError(
+            f"classes=1 with {activation!r} would always answer the same: it divides by the sum "
+            "over the classes.\n"
+            'Give classes=2, or classifier_activation="sigmoid" (None for the logit).'
+        )
+    return outputs
 
 
 def _image_input(
     input_tensor: Any, input_shape: Sequence[int | None] | None, resolution: int
 ) -> Any:
     """The Keras tensor of the images: the given one, or a new input of the given shape."""
-    if input_shape is None:
-        input_shape = (resolution, resolution, 3)
-    elif len(input_shape) != 3 or input_shape[-1] != 3:
-        raise UsageError(
-            "input_shape must be (height, width, 3), images with three colours, received "
-            f"{tuple(input_shape)}. Repeat the channel of grey images three times."
-        )
+    shape = (resolution, resolution, 3) if input_shape is None else _checked_shape(input_shape)
     if input_tensor is None:
-        return keras.Input(tuple(input_shape), dtype="float32", name="image")
+        return keras.Input(shape, dtype="float32", name="image")
     if not keras.backend.is_keras_tensor(input_tensor):
         raise UsageError(
             "input_tensor must be the output of a Keras layer or keras.Input, received "
             f"{type(input_tensor).__name__}."
         )
+    kind = keras.backend.standardize_dtype(input_tensor.dtype)
+    are_images = len(input_tensor.shape) == 4 and input_tensor.shape[-1] == 3
+    if not are_images or not any(number in kind for number in ("int", "float")):
+        raise UsageError(
+            "input_tensor must be numbers [batch, height, width, 3], images with three colours, "
+            f"received {kind} {list(input_tensor.shape)}.\n"
+            "Repeat the channel of grey images three times (keras.layers.Concatenate); leave out "
+            "a fourth channel."
+        )
     return input_tensor
+
+
+def _checked_shape(input_shape: Any) -> tuple[int | None, int | None, int]:
+    """(height, width, 3); raises a UsageError for anything else."""
+    try:
+        height, width, channels = input_shape
+    except (TypeError, ValueError):
+        height = width = channels = 0
+    sides = tuple(None if side is None else whole_number(side) or 0 for side in (height, width))
+    shown = tuple(input_shape) if isinstance(input_shape, (list, tuple)) else repr(input_shape)
+    if 0 in sides or whole_number(channels) != 3:
+        raise UsageError(
+            "input_shape must be (height, width, 3), images with three colours, received "
+            f"{shown}. Repeat the channel of grey images three times."
+        )
+    return sides[0], sides[1], 3
+
+
+def _names_around(tensor: Any) -> set[str]:
+    """Names of the layers that a Keras tensor comes from, and of those that it goes into."""
+    around: set[str] = set()
+    waiting = [tensor._keras_history.operation]  # Keras has no public name for a graph's neighbours
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in around:
+            around.add(operation.name)
+            for node in operation._inbound_nodes:
+                waiting += [parent.operation for parent in node.parent_nodes]
+            waiting += [node.operation for node in operation._outbound_nodes]
+    return around
+
+
+def stands_beside_another(input_tensor: Any) -> bool:
+    """Whether a network of ours is on this tensor already: names of layers occur once in a graph.
+
+    Raises:
+        UsageError: no network can be on it.
+    """
+    return _NORMALIZATION in _names_around(_image_input(input_tensor, None, 1))
+
+
+def on_tensor(network: keras.Model, input_tensor: Any) -> keras.Model:
+    """A model whose one layer is `network`, called on the tensor; the name stays, if it is free."""
+    around, own, number = _names_around(input_tensor), network.name, 0
+    while network.name in around:
+        number += 1
+        network.name = f"{own}_{number}"
+    return keras.Model(_sources(input_tensor), network(input_tensor), name=own)
+
+
+def _sources(input_tensor: Any) -> Any:
+    sources = keras.utils.get_source_inputs(input_tensor)
+    return sources[0] if len(sources) == 1 else sources  # a list would warn at every call
 
 
 def build(
@@ -165,15 +252,23 @@ def build(
     name: str | None = None,
 ) -> keras.Model:
     """Builds the Keras model of a network; see `create_model` for the arguments."""
-    _check_arguments(classes, pooling)
+    classes = _check_arguments(classes, pooling, classifier_activation, include_top)
     inputs = _image_input(input_tensor, input_shape, network.resolution)
     shapes = {}  # in the order in which the layers are made
-    for each in network.operations(classes)[:-1]:  # without the classifier
+    if network.num_blocks > _MAX_BLOCKS:
+        raise _too_deep(network)
+    operations = network.operations(classes)
+    if count(operations).total_params > _MAX_PARAMS:
+        raise UsageError(
+            f"{network.name} would have {count(operations).total_params:,} parameters, more than "
+            f"{_MAX_PARAMS:,}. Give smaller coefficients, block strings or fewer classes."
+        )
+    for each in operations[:-1]:  # without the classifier
         if each.kind == "dense":  # SE keeps its two products as 1x1 convolutions
             shapes[each.name] = (1, 1, *each.kernel_shape)
         elif each.kind != "norm":
             shapes[each.name] = each.kernel_shape
-    x = ImageNormalization(network.mean, network.std, name="normalization")(inputs)
+    x = ImageNormalization(network.mean, network.std, name=_NORMALIZATION)(inputs)
     try:
         x = network.features(KerasMaker(shapes, dtype), x)
     except KeyError as error:
@@ -198,6 +293,16 @@ def build(
             name="predictions",
         )(x)
     if input_tensor is not None:
-        sources = keras.utils.get_source_inputs(input_tensor)
-        inputs = sources[0] if len(sources) == 1 else sources  # a list would warn at every call
-    return keras.Model(inputs, x, name=name or network.name)
+        inputs = _sources(input_tensor)
+    try:
+        return keras.Model(inputs, x, name=name or network.name)
+    except RecursionError as error:
+        raise _too_deep(network) from error
+
+
+def _too_deep(network: ScaledNetwork) -> UsageError:
+    return UsageError(
+        f"{network.name} with {network.num_blocks:,} blocks is deeper than Keras can build: it "
+        "follows the layers by recursion.\n"
+        "Give a smaller depth_coefficient, or smaller numbers r in the block strings."
+    )

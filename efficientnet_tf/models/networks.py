@@ -17,19 +17,38 @@ BASELINES: dict[str, ScalableNetwork] = {
     network.name: network for network in (MOBILENET_V1, MOBILENET_V2, RESNET_50, RESNET_50_V15)
 }
 _FILE = ".py:"
+_trusted: set[str] = set()
 
 
 def network_names() -> list[str]:
     return [*VARIANTS, *BASELINES]
 
 
+def is_file(name: Any) -> bool:
+    """Whether a network is one of the user's own, `file.py:NAME`."""
+    return _FILE in str(name)
+
+
+def trust(name: Any) -> None:
+    """Notes that the user of this process named a network: its file may be run.
+
+    For command lines, configuration files and arguments of Python functions, and for nothing that
+    was read as data: a run, a file of weights or a search of others may name any file.
+    """
+    if is_file(name):
+        _trusted.add(str(name))
+
+
 def find_network(name: str) -> ScalableNetwork:
-    """The baseline of this name, in upper or lower case, or of `file.py:NAME`.
+    """The baseline of this name, in upper or lower case, or of `file.py:NAME`, which is run.
+
+    For names that a person gave; what stored data say goes through `configured`.
 
     Raises:
         UsageError: no such network; the message offers the nearest names.
     """
-    if _FILE in str(name):
+    if is_file(name):
+        trust(name)
         return _from_file(str(name))
     for known, network in (*VARIANTS.items(), *BASELINES.items()):
         if known.lower() == str(name).lower():
@@ -83,8 +102,14 @@ def configured(
     Coefficients of an EfficientNet replace those of the variant, as in the official code.
 
     Raises:
-        UsageError: an unknown name, a value out of range, or one that the network has no use for.
+        UsageError: an unknown name, a value out of range, or one that the network has no use for;
+            a Python file that nobody named in this process, see `trust`.
     """
+    if is_file(name) and str(name) not in _trusted:
+        raise UsageError(
+            f'model "{name}" is a Python file that stored data name, so it was not run.\n'
+            f"If you trust this file, name it yourself: --model={name}."
+        )
     if str(name).lower() in (variant.lower() for variant in VARIANTS):
         return make_architecture(
             name,

@@ -5,9 +5,16 @@ their builders; here `fixed` says it once. The rules themselves are the official
 """
 
 import math
+import numbers
 from typing import Any
 
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import UsageError, whole_number
+
+# Beyond the largest network that was ever published by far. Numbers above them are mistakes, or
+# those of a file that was made to take all memory, and are refused before anything is built.
+MAX_COEFFICIENT = 2.0**12
+MAX_BLOCKS = 100_000
+MAX_RESOLUTION = 2**13
 
 
 def round_filters(filters: int, width_coefficient: float, depth_divisor: int = 8) -> int:
@@ -50,10 +57,21 @@ def survival_probability(index: int, num_blocks: int, final: float) -> float:
 
 def check_coefficient(argument: str, value: float) -> float:
     """Returns a positive, finite coefficient as float or raises a UsageError naming `argument`."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value <= 0:
         raise UsageError(f"{argument} must be a positive number, received {value!r}.")
+    if value > MAX_COEFFICIENT:
+        raise UsageError(f"{argument} must be at most {MAX_COEFFICIENT:g}, received {value!r}.")
     return float(value)
+
+
+def check_blocks(blocks: int, name: str) -> None:
+    """Raises a UsageError for more blocks than any network has."""
+    if blocks > MAX_BLOCKS:
+        raise UsageError(
+            f"{name} would have {blocks:,} blocks, more than {MAX_BLOCKS:,}. Give a smaller "
+            "depth_coefficient or smaller numbers r in the block strings."
+        )
 
 
 def check_strides(resolution: int, strides: int, name: str) -> None:
@@ -67,8 +85,11 @@ def check_strides(resolution: int, strides: int, name: str) -> None:
 
 def check_resolution(value: Any, argument: str) -> int:
     """Returns a whole number of pixels, at least 1, or raises a UsageError naming `argument`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    pixels = whole_number(value)
+    if pixels is None:
         raise UsageError(
             f"{argument} must be a whole number of pixels, at least 1, received {value!r}."
         )
-    return value
+    if pixels > MAX_RESOLUTION:
+        raise UsageError(f"{argument} must be at most {MAX_RESOLUTION} pixels, received {pixels}.")
+    return pixels

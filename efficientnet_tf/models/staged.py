@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import UsageError, whole_number
 from efficientnet_tf.models.maker import Maker, Tally, TallyMap
 from efficientnet_tf.models.operations import Operation
 from efficientnet_tf.models.scaling import (
     block_name,
+    check_blocks,
     check_coefficient,
     check_resolution,
     check_strides,
@@ -204,7 +205,7 @@ class StagedNetwork:
             )
         for field in ("layers", "channels", "strides"):
             value = getattr(stage, field)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if whole_number(value) is None:
                 raise UsageError(
                     f"{where}: {field} must be a whole number of at least 1, received {value!r}."
                 )
@@ -219,17 +220,17 @@ class StagedNetwork:
         """See `ScalableNetwork`."""
         depth = check_coefficient("depth", depth)
         width = check_coefficient("width", width)
-        side = self.resolution if resolution is None else resolution
-        check_resolution(side, "resolution")
+        side = check_resolution(self.resolution if resolution is None else resolution, "resolution")
         stages = []
         for stage in self.stages:
             factor = {"scaled": width, "widened": max(width, 1.0), "fixed": 1.0}[stage.width]
-            filters = round_filters(stage.channels, factor, self.depth_divisor)
+            filters = round_filters(int(stage.channels), factor, self.depth_divisor)
             if factor == 1.0:
-                filters = stage.channels  # the baseline as it was published
-            layers = round_repeats(stage.layers, depth) if stage.deepens else stage.layers
-            stages.append((stage.operator, layers, filters, stage.strides))
-        check_strides(side, math.prod(stage.strides for stage in self.stages), self.name)
+                filters = int(stage.channels)  # the baseline as it was published
+            layers = round_repeats(int(stage.layers), depth) if stage.deepens else int(stage.layers)
+            stages.append((stage.operator, layers, filters, int(stage.strides)))
+        check_blocks(sum(layers for _, layers, _, _ in stages), self.name)
+        check_strides(side, math.prod(int(stage.strides) for stage in self.stages), self.name)
         return ScaledStages(
             name=self.name,
             resolution=side,

@@ -5,6 +5,7 @@ lite and EdgeTPU. Width, depth, resolution and dropout of B1-B7 are the
 hand-rounded values of the release, not powers of alpha, beta, gamma.
 """
 
+import numbers
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -107,7 +108,7 @@ def find_variant(name: str) -> Variant:
 
 
 def _probability(argument: str, value: float, *, zero: bool, one: bool) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     inside = number and (0 < value < 1 or (zero and value == 0) or (one and value == 1))
     if not inside:
         interval = f"{'[' if zero else '('}0, 1{']' if one else ')'}"

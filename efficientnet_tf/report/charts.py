@@ -16,6 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from efficientnet_tf.machine.fonts import missing_letters_are_boxes
+
 MOST_POINTS = 400  # of a curve; more are averaged
 MOST_CLASSES = 40  # of a confusion matrix that is drawn
 _NUMBERS_UP_TO = 20  # classes: counts are written into the squares
@@ -212,7 +214,8 @@ def _axes(size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
 def _svg(figure: Figure, name: str) -> str:
     """The figure as an <svg> that scales with its column, with ids of its own."""
     out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None})
+    with missing_letters_are_boxes():
+        figure.savefig(out, format="svg", metadata={"Date": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

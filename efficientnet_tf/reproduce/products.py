@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.machine.packages import require
 from efficientnet_tf.reproduce import curves, figures, tables, transfer_results
 from efficientnet_tf.reproduce.picture import Picture
 from efficientnet_tf.reproduce.results import Measured, gathered, read_results
@@ -99,6 +100,8 @@ def reproduce(
             written.
     """
     wanted = chosen(names)
+    if any(name in FIGURES or name in TRANSFER_FIGURES for name in wanted):
+        require("a figure", "matplotlib", "adjustText")
     measured = gathered(read_results(result_files))
     runs = read_runs(run_folders)
     folder = Path(output_dir)

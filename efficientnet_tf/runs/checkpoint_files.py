@@ -21,8 +21,8 @@ _FILE = re.compile(r"ckpt-(\d{1,18})\.(index|data-\d+-of-\d+)")
 _OURS = re.compile(r"\.(\d+)\..+")
 _TENSORFLOWS = re.compile(r"ckpt-\d+_temp|.+\.(tmp|tempstate)\w*")
 _OF_A_RUN = (
-    *("config.json", "classes.json", "init_from.json", "history.jsonl", "timing.jsonl"),
-    *(NEWEST, BEST, "tensorboard"),
+    *("config.json", "classes.json", "data.json", "init_from.json"),
+    *("history.jsonl", "timing.jsonl", "tensorboard", NEWEST, BEST),
 )
 _ANEW = (
     "Put the files back from a copy, use another --model_dir, or begin again at step 0 with "

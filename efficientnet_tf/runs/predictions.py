@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.storage.archive import check_inflation
 from efficientnet_tf.storage.files import read_bytes, write_bytes
 
 # 0.8 GB in memory. Of a larger table only `scores.Outcomes` are kept, and no file is written.
@@ -61,6 +62,7 @@ def load(path: str) -> Predictions:
     """
     content = read_bytes(path)
     try:
+        check_inflation("predictions", path, content)
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if sum(each.file_size for each in archive.infolist()) > _MOST_BYTES:
                 raise ValueError("its arrays are larger than any that are kept")

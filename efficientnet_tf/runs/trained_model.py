@@ -3,6 +3,7 @@
 From a run of main.py, with the configuration that lies in its model_dir, or from a file of weights.
 """
 
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from efficientnet_tf.config import DataConfig, ModelConfig
+from efficientnet_tf.config import DataConfig, ModelConfig, check_value
 from efficientnet_tf.data.images.preprocessing import Preprocessing
 from efficientnet_tf.data.sources.by_name import load_source
 from efficientnet_tf.errors import RunError, UsageError, first_line
 from efficientnet_tf.importers import weights_file
 from efficientnet_tf.models.networks import configured, find_network
+from efficientnet_tf.models.operations import count
 from efficientnet_tf.runs.checkpoint import restore_variables
 from efficientnet_tf.runs.checkpoint_files import UnreadableCheckpoint, first_readable, for_use
 from efficientnet_tf.runs.data_record import read_classes
@@ -70,8 +72,16 @@ def from_run(model_dir: str, *, resolution: int | None = None) -> TrainedModel:
     def restored(path: str) -> tuple[keras.Model, int]:
         shapes = _shapes(path)
         classes = _head_classes(path, shapes)
-        model = create_model(**fields, classes=classes, dtype="float32")
         table = "average/" if any(name.startswith(_AVERAGE) for name in shapes) else "weights/"
+        start = f"variables/{table[:-1]}."
+        numbers = sum(math.prod(shapes[name]) for name in shapes if name.startswith(start))
+        if count(network.operations(classes)).total_params > numbers:
+            raise UsageError(
+                f'--model_dir: the configuration of "{model_dir}" is that of a larger network than '
+                f'the checkpoint "{path}" holds.\n'
+                "One of them is not of this run: copy the folder again."
+            )
+        model = create_model(**fields, classes=classes, dtype="float32")
         # Not the whole state: its optimizer, and which stages it trained, are of no concern here.
         restore_variables(path, {table + weight.path: weight for weight in model.weights}, table)
         return model, classes
@@ -122,6 +132,13 @@ def _from_safetensors(
     info = weights_file.read_info(path)
     size = resolution or info.resolution
     fields: dict[str, Any] = {**info.coefficients, "resolution": size}
+    network = configured(info.model, **fields)
+    expected = count(network.operations(info.classes)).total_params
+    if expected > weights_file.numbers(path):
+        raise UsageError(
+            f'--weights: the metadata of "{path}" are those of a larger network than its arrays.\n'
+            "The file is damaged: copy it again."
+        )
     model = create_model(name or info.model, classes=classes or info.classes, **fields)
     weights_file.load_into(model, path, name=name)
     preprocessing = Preprocessing.of(size, info.contract)
@@ -132,7 +149,9 @@ def _section(section: Any, prefix: str, stored: Mapping[str, Any], model_dir: st
     """The section with the stored values; fields that have gone since are left out."""
     for name in asdict(section):
         value = stored.get(f"{prefix}.{name}", getattr(section, name))
-        setattr(section, name, tuple(value) if isinstance(value, list) else value)
+        value = tuple(value) if isinstance(value, list) else value
+        check_value(f"{prefix}.{name}", type(section).__dataclass_fields__[name], value)
+        setattr(section, name, value)
     known = [f"{prefix}.{name}" for name in asdict(section)]
     unknown = [name for name in stored if name.startswith("model.") and prefix == "model"]
     strange = sorted(set(unknown) - set(known))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from efficientnet_tf.errors import RunError
+from efficientnet_tf.machine.fonts import missing_letters_are_boxes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -133,8 +134,9 @@ def save(figure: Figure, folder: str, name: str = "pareto") -> list[str]:
     """
     paths = [os.path.join(folder, f"{name}.{kind}") for kind in ("png", "svg")]
     try:
-        for path in paths:
-            figure.savefig(path, dpi=150)
+        with missing_letters_are_boxes():
+            for path in paths:
+                figure.savefig(path, dpi=150)
     except OSError as error:
         raise RunError(
             f'the picture could not be written to "{folder}": {error.strerror}. Make room or check '

@@ -1,8 +1,9 @@
 """The process that trains one candidate: started by the search, and what runs in it.
 
-In it runs `python -m efficientnet_tf.search.process JOB RESULT`. JOB is a JSON file: config (dotted
-names), device (fields of `Device`) and model_dir. RESULT is written when the candidate was trained:
-fields of `results.Result`.
+In it runs `python -m efficientnet_tf.search.process JOB RESULT MODEL`. JOB is a JSON file: config
+(dotted names), device (fields of `Device`) and model_dir. RESULT is written when the candidate was
+trained: fields of `results.Result`. MODEL is the network's name once more, for a network of the
+user's own is run from no name that lies in a file.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.machine.device import Device
 from efficientnet_tf.machine.startup import start_tensorflow
-from efficientnet_tf.models.networks import configured
+from efficientnet_tf.models.networks import configured, trust
 from efficientnet_tf.models.operations import count
 from efficientnet_tf.runs import jobs
 from efficientnet_tf.terminal.exit_codes import exit_code
@@ -38,14 +39,16 @@ def train_in_process(job: dict[str, Any], run: Path) -> dict[str, Any]:
     try:
         with open(run / "log.txt", "ab") as log:
             name = f'the training of "{run.name}"'
-            jobs.run(name, "efficientnet_tf.search.process", [str(job_file), str(result)], log)
+            arguments = [str(job_file), str(result), job["config"]["model.name"]]
+            jobs.run(name, "efficientnet_tf.search.process", arguments, log)
     except (UsageError, RunError) as error:
         return {"error": str(error)}
     return json.loads(result.read_text(encoding="utf-8"))
 
 
-def _train(job_file: str, result: str) -> None:
+def _train(job_file: str, result: str, model: str) -> None:
     """Trains the candidate of a job with the common loop and writes its result."""
+    trust(model)
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     config = config_lib.from_dict(job["config"])
     # Refuses a wrong network before the seconds that TensorFlow takes to load.

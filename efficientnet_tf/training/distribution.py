@@ -9,6 +9,7 @@ of hidden generator state; statistics of all batch-norm groups are averaged, whe
 that reaches the checkpoint is the runtime's choice.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.models import random_bits
 from efficientnet_tf.models.engine import Kernels
 from efficientnet_tf.training import cpu_kernels, tpu_kernels
 from efficientnet_tf.training.connect import chip_of, is_tpu
@@ -66,6 +68,12 @@ def kernels_for(strategy: tf.distribute.Strategy) -> Kernels | None:
     return cpu_kernels if cpu_kernels.are_available() else None
 
 
+# A function of its own, for a network has twenty masks of two sizes: it is traced twice.
+@tf.function(autograph=False)
+def _uniform(count: Any, *words: tf.Tensor) -> tf.Tensor:
+    return random_bits.uniform(count, words)
+
+
 class ReplicaEngine:
     """Answers of one replica in one part of one step; implements models.engine.Engine.
 
@@ -90,15 +98,16 @@ class ReplicaEngine:
         self._replica = replica
         self._group_size = group_size
         self._seed = seed
-        replica_id = tf.cast(replica.replica_id_in_sync_group, tf.int64)
-        replicas = replica.num_replicas_in_sync
-        # One number for (step, part, replica): parts and replicas stay far below 2**20.
-        self._draw = tf.cast(step, tf.int64) * 2**20 + tf.cast(part, tf.int64) * replicas
-        self._draw += replica_id
+        part_and_replica = tf.cast(part, tf.int32) * replica.num_replicas_in_sync
+        part_and_replica += tf.cast(replica.replica_id_in_sync_group, tf.int32)
+        self._draw = (tf.cast(step, tf.uint32), tf.cast(part_and_replica, tf.uint32))
 
     def uniform(self, shape: Sequence[Any], layer_id: int) -> tf.Tensor:
-        layer_seed = tf.constant((self._seed << 31) ^ layer_id, tf.int64)
-        return tf.random.stateless_uniform(shape, tf.stack([layer_seed, self._draw]))
+        layer = (tf.constant(self._seed, tf.uint32), tf.constant(layer_id, tf.uint32))
+        # The number of examples can be one that is known only when the step runs.
+        known = [side if isinstance(side, int) else tf.get_static_value(side) for side in shape]
+        count = math.prod(known) if None not in known else tf.reduce_prod(tf.stack(shape))
+        return tf.reshape(_uniform(count, *layer, *self._draw), shape)
 
     @property
     def averages_moments(self) -> bool:

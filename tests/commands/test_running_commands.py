@@ -104,12 +104,11 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, st
             "--mode=eval",
             "--eval_source=digits",
         ],
-        "another run's": ["evaluate", f"--model_dir={run}", "--config.model.width_coefficient=0.5"],
         "another seed": [*digits, f"--model_dir={run}", "--config.train.seed=3"],
-        "remove config": f"{run}/config.json",
-        "lost config": [*digits, f"--model_dir={run}", "--config.optimizer.weight_decay=0.5"],
         "remove data": f"{run}/checkpoints/ckpt-2.data-00000-of-00001",
         "lost data": [*digits, f"--model_dir={run}"],
+        "remove config": f"{run}/config.json",
+        "lost config": [*digits, f"--model_dir={run}", "--config.optimizer.weight_decay=0.5"],
     }
     (folder / "commands.json").write_text(json.dumps(commands))
     done = subprocess.run(
@@ -165,16 +164,16 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, st
             ],
         ),
         (
-            "another width",
+            "lost data",
             [
-                'the checkpoint "DIR/run/checkpoints/ckpt-2" is of another model, ',
-                "weights/stem_conv/kernel: shape (3, 3, 3, 32) in the checkpoint, (3, 3, 3, 16)",
-                "or another --model_dir",
+                'the checkpoint "DIR/run/checkpoints/ckpt-2" cannot be read: ',
+                "\nNo other checkpoint is there. Put the files back from a copy, use another",
+                "--start_anew",
             ],
         ),
         (
-            "lost data",
-            ['the checkpoint "DIR/run/checkpoints/ckpt-2" cannot be read', "another --model_dir"],
+            "lost config",
+            ['"DIR/run" holds checkpoints but no config.json', "\nPut config.json back"],
         ),
     ],
 )

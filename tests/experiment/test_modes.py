@@ -22,7 +22,8 @@ from two_blocks import TWO_BLOCKS_FLAG
 
 from efficientnet_tf.commands import command_line, experiment_flags, train
 from efficientnet_tf.commands.flag_groups import FlagGroups
-from efficientnet_tf.evaluation import scores
+from efficientnet_tf.errors import UsageError
+from efficientnet_tf.evaluation import scores, target
 from efficientnet_tf.experiment import assembly, modes
 from efficientnet_tf.runs import predictions
 from efficientnet_tf.storage import files, lock
@@ -309,7 +310,9 @@ def test_scores_are_said_before_they_are_written(
 def test_a_place_that_cannot_be_written_is_said_before_the_work(
     finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any) -> None:
+    def full(path: str, mode: str, *others: int) -> Any:
+        if mode == "rb":
+            return open(path, mode, *others)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(files, "open", full, raising=False)
@@ -318,6 +321,22 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(
         said = capsys.readouterr()
         assert "cannot be written: No space left on device" in said.err
         assert "test, weights" not in said.out
+
+
+def test_an_export_does_not_need_the_data_of_its_run(
+    finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any) -> None:
+        raise UsageError('"/data/gone" is not a folder.')
+
+    for module in (modes, target):
+        monkeypatch.setattr(module, "configured_source", gone)
+    assert here(finished, "--mode=export", "--export_images=2") == 0
+    said = capsys.readouterr()
+    assert "on 2 images the same best class for 100.0 %" in said.out
+    assert "the run's data is not there (" in said.err
+    assert here(finished, "--mode=export", "--export_formats=tflite-int8") == 2
+    assert re.search(r"is not a folder.*\nint8 is calibrated", capsys.readouterr().err)
 
 
 def test_an_evaluation_that_is_not_finite_is_not_written(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def write_all(model: keras.Model, directory: Path, sample: Sample, **options: An
         PREPROCESSING,
         sample,
         class_names=NAMES,
-        metadata={"step": 7},
+        metadata={"step": 7, "model": "efficientnet-b0"},
         options=ExportOptions(**options),
         say=said.append,
     )
@@ -140,15 +141,27 @@ def test_tflite_has_its_signature_and_its_labels(written: tuple[Path, list[str]]
     assert tflite.labels(path) == list(NAMES)
 
 
+def test_tflite_runs_where_litert_is_not_installed(
+    written: tuple[Path, list[str]], sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ai_edge_litert", "ai_edge_litert.interpreter"):
+        monkeypatch.setitem(sys.modules, name, None)
+    run = runtimes.open_artefact(str(written[0] / "export.float32.tflite"))
+    np.testing.assert_allclose(run(sample.images), sample.expected, atol=1e-6)
+
+
 def test_onnx_has_names_and_any_batch(written: tuple[Path, list[str]]) -> None:
     import onnx
 
     stored = onnx.load(str(written[0] / "export.onnx"))
-    properties = {entry.key: json.loads(entry.value) for entry in stored.metadata_props}
-    assert properties == {"step": 7, "class_names": list(NAMES)}
+    properties = {entry.key: entry.value for entry in stored.metadata_props}
+    assert json.loads(properties.pop("class_names")) == list(NAMES)
+    assert properties == {"step": "7", "model": "efficientnet-b0"}  # text without quotes
     (read,) = stored.graph.input
     (answer,) = stored.graph.output
     assert (read.name, answer.name) == ("images", "probabilities")
+    for value in (read, answer):
+        assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
     shape = read.type.tensor_type.shape.dim
     assert not shape[0].dim_value
     assert [dim.dim_value for dim in shape[1:]] == [16, 16, 3]
@@ -278,8 +291,10 @@ def test_options_that_are_not(options: dict[str, Any], message: str) -> None:
 
 
 def test_onnx_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("efficientnet_tf.export.options.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"needs tf2onnx: pip install 'efficientnet_tf\[onnx\]'"):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(
+        UsageError, match=r"needs tf2onnx, .*\npip install 'efficientnet_tf\[onnx\]'"
+    ):
         ExportOptions(formats=("onnx",))
 
 

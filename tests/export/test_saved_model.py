@@ -97,6 +97,17 @@ def test_signatures_are_what_the_docstring_says(signatures: Any) -> None:
         assert set(outputs) == {"probabilities", "top_classes", "top_probabilities", "top_names"}
 
 
+def test_an_empty_request_has_an_empty_answer(
+    signatures: Any, images: list[bytes], batch: np.ndarray
+) -> None:
+    for name, request in inputs_of(batch, images).items():
+        answers = signatures[name](**{key: value[:0] for key, value in request.items()})
+        assert {key: answer.shape.as_list() for key, answer in answers.items()} == {
+            "probabilities": [0, 10],
+            **dict.fromkeys(("top_classes", "top_probabilities", "top_names"), [0, 5]),
+        }
+
+
 @pytest.mark.parametrize("signature", ["serving_default", "serve"])
 def test_answers_equal_the_model_in_memory(
     signatures: Any,

@@ -28,6 +28,7 @@ from faults.apart import FAILED, REFUSED, SURVIVED, Failed
 from faults.mutations import Verdict, batches, feed
 from faults.readers import Reader, of_commands, of_files
 
+from efficientnet_tf.commands import command_line
 from efficientnet_tf.machine.startup import start_tensorflow
 from efficientnet_tf.terminal.table import aligned
 
@@ -43,6 +44,8 @@ def import_all() -> None:
     import keras  # noqa: F401
     import tensorflow  # noqa: F401
 
+    for word in command_line.WORDS:
+        command_line.word_of(word)
     import efficientnet_tf.experiment.modes
     import efficientnet_tf.report.write
     import efficientnet_tf.runs.trained_model  # noqa: F401

@@ -88,7 +88,7 @@ def test_parquet_without_its_package_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"needs the package pyarrow.*pip install pyarrow"):
+    with pytest.raises(UsageError, match=r"needs pyarrow, .*\npip install .*parquet.*write \.csv"):
         check_table_path(str(tmp_path / "out.parquet"))
     check_table_path(str(tmp_path / "out.csv"))
 

@@ -104,8 +104,22 @@ def test_folds_are_trained_to_their_end_and_then_evaluated(main_py: MainPy, tmp_
 def test_runs_without_averages_have_results_too(tmp_path: Path) -> None:
     run = repeats.seeds(1)[0]
     (tmp_path / run.name).mkdir()
-    (tmp_path / run.name / "evaluation-test-raw.json").write_text('{"top1": 0.5}')
-    assert repeats.train(run, [], str(tmp_path)) == {"top1": 0.5}
+    (tmp_path / run.name / "evaluation-test-raw.json").write_text('{"top1": 0.5, "loss": 2}')
+    assert repeats.train(run, [], str(tmp_path)) == {"top1": 0.5, "loss": 2}
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("evaluation-test.json", c) for c in ("", "[]", '{"top1": 0.5}', '{"top1": "x", "loss": 1}')]
+    + [("flags.json", content) for content in ("", "{", "5", "\udcff")],
+)
+def test_a_damaged_file_of_a_run_is_one_message(tmp_path: Path, file: str, content: str) -> None:
+    run = repeats.seeds(1)[0]
+    (tmp_path / run.name).mkdir()
+    (tmp_path / run.name / "config.json").touch()
+    (tmp_path / run.name / file).write_text(content, errors="surrogateescape")
+    with pytest.raises(UsageError, match=r"Remove it: the same|[Uu]se another --model_dir|another"):
+        repeats.train(run, [], str(tmp_path))
 
 
 def test_other_flags_need_another_folder(main_py: MainPy, tmp_path: Path) -> None:

@@ -80,7 +80,9 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be used for the results of a search: "):
         Results(str(tmp_path / "file"))
     (tmp_path / "results.jsonl").mkdir()
-    with pytest.raises(UsageError, match="cannot be used for the results of a search: Is a dir"):
+    with pytest.raises(
+        UsageError, match=r'results.jsonl" cannot be read: it is no reg.*\n.*use another'
+    ):
         Results(str(tmp_path))
 
 

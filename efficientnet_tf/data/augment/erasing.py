@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from efficientnet_tf.data.augment.geometry import FILL, cutout, paste
 from efficientnet_tf.data.augment.ops import as_image, as_seed
-from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.errors import UsageError, nearest, whole_number
 
 # Grey level of each colour, or None for noise. "mean" is that of ImageNet, rounded.
 FILLS = {"noise": None, "grey": (FILL, FILL, FILL), "mean": (124, 116, 104)}
@@ -42,8 +42,7 @@ class Cutout:
     size: int = 16
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.size, int) and not isinstance(self.size, bool)
-        if not whole or self.size < 2 or self.size % 2:
+        if whole_number(self.size, 2) is None or self.size % 2:
             raise UsageError(
                 "size of cutout must be an even whole number of pixels, at least 2, received "
                 f"{self.size!r}."

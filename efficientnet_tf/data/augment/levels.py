@@ -14,9 +14,10 @@ Differences
 
 import functools
 import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 
-from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.errors import UsageError, nearest, whole_number
 
 Step = tuple[str, float, float]  # operation, probability, level
 Policy = Sequence[Sequence[Step]]  # sub-policies, the steps of one applied in turn
@@ -143,11 +144,11 @@ def check_policy(policy: Policy) -> None:
 
 def check_randaugment(num_layers: int, magnitude: float) -> None:
     """Raises UsageError unless both are numbers in range."""
-    if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
+    if whole_number(num_layers) is None:
         raise UsageError(
             f"num_layers must be a whole number of at least 1, received {num_layers!r}."
         )
-    is_number = isinstance(magnitude, (int, float)) and not isinstance(magnitude, bool)
+    is_number = isinstance(magnitude, numbers.Real) and not isinstance(magnitude, bool)
     if not is_number or not 0 <= magnitude < math.inf:
         raise UsageError(
             f"magnitude must be from 0 on; 10 is the scale's top, received {magnitude!r}."

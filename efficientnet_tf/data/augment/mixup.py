@@ -13,6 +13,7 @@ Differences
 """
 
 import dataclasses
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -211,7 +212,7 @@ def _blend(values: Any, weights: tf.Tensor) -> tf.Tensor:
 
 
 def _check_alpha(name: str, alpha: Any) -> None:
-    number = isinstance(alpha, (int, float)) and not isinstance(alpha, bool)
+    number = isinstance(alpha, numbers.Real) and not isinstance(alpha, bool)
     if not number or not 0 < alpha < float("inf"):
         raise UsageError(
             f"alpha of {name} must be positive; received {alpha!r}. Leave {name} out to disable it."

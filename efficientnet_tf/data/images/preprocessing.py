@@ -23,7 +23,7 @@ from typing import Any
 import tensorflow as tf
 
 from efficientnet_tf.data.images.decoding import ChooseBox, decode, whole_box
-from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.errors import UsageError, nearest, whole_number
 
 TRAIN_CROPS = ("inception", "pad", "none")
 EVAL_CROPS = ("padding", "fraction", "none")
@@ -121,7 +121,7 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         size = self.image_size
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        if whole_number(size) is None:
             raise UsageError(
                 f"image_size must be a whole number of pixels above 0, received {size!r}."
             )

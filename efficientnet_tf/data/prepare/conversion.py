@@ -22,7 +22,7 @@ from efficientnet_tf.data.prepare.encoded import EncodedExample, StreamOptions, 
 from efficientnet_tf.data.prepare.shard_writer import ShardWriters, serialise
 from efficientnet_tf.data.sources.manifest import PREFIXES, FileEntry, Manifest, file_name
 from efficientnet_tf.data.sources.source import Source
-from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.errors import RunError, UsageError, nearest, whole_number
 from efficientnet_tf.storage.lock import alone
 from efficientnet_tf.terminal.progress import progress_bar
 
@@ -69,7 +69,7 @@ def prepare(
             a file cannot be written. Finished files are kept.
     """
     options = options or StreamOptions()
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+    if whole_number(threads) is None:
         raise UsageError(f"threads must be a whole number of at least 1, received {threads!r}.")
     plan = _plan(source, splits, shards or {})
     identity = _identity(source, options, plan)
@@ -145,11 +145,12 @@ def _plan(
     plan = {}
     for split in existing if splits is None else sorted(set(splits), key=existing.index):
         examples = source.num_examples[split]
-        total = shards.get(split, default_shards(examples))
-        if isinstance(total, bool) or not isinstance(total, int) or not 1 <= total <= examples:
+        asked = shards.get(split, default_shards(examples))
+        total = whole_number(asked)
+        if total is None or total > examples:
             raise UsageError(
                 f'shards of split "{split}" must be a whole number from 1 to its {examples} '
-                f"examples, received {total!r}."
+                f"examples, received {asked!r}."
             )
         bounds = [number * examples // total for number in range(total + 1)]
         plan[split] = [

@@ -10,7 +10,7 @@ from efficientnet_tf.data.broken import map_or, plain_message
 from efficientnet_tf.data.images.header import FORMATS, ImageHeader, read_header
 from efficientnet_tf.data.images.preprocessing import decode
 from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Pass, Source
-from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.errors import RunError, UsageError, nearest, whole_number
 
 ON_ERROR = ("stop", "skip")
 JPEG_QUALITY = 95
@@ -41,10 +41,11 @@ class StreamOptions:
             ("seed", self.seed, 0),
             ("shuffle_buffer", self.shuffle_buffer, 1),
         ):
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            if whole_number(value, low) is None:
                 raise UsageError(
                     f"{name} must be a whole number of at least {low}, received {value!r}."
                 )
+            object.__setattr__(self, name, int(value))  # numpy's have no place in JSON
         if self.on_error not in ON_ERROR:
             raise UsageError(
                 f'on_error must be "stop" or "skip", received "{self.on_error}".'

@@ -11,7 +11,7 @@ from efficientnet_tf.data.prepare.journal import JOURNAL
 from efficientnet_tf.data.sources import manifest
 from efficientnet_tf.data.sources.manifest import PREFIXES, FileEntry, Manifest, file_name
 from efficientnet_tf.data.sources.records import count_records
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import UsageError, whole_number
 from efficientnet_tf.terminal.progress import progress_bar
 
 
@@ -39,7 +39,7 @@ def write_manifest(
         UsageError: files are missing, or an argument does not fit.
         RunError: a file is cut off.
     """
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+    if whole_number(num_classes) is None:
         raise UsageError(
             f"num_classes must be a whole number of at least 1, received {num_classes!r}."
         )

@@ -14,7 +14,7 @@ from efficientnet_tf.data.sources.resampling import balanced, with_fold, with_mi
 from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
 from efficientnet_tf.data.sources.tfds_source import tfds_source
 from efficientnet_tf.data.sources.tfrecord import tfrecord_source
-from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.errors import UsageError, nearest, whole_number
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ def synthetic_source(
         "image_size": image_size,
         "num_examples": num_examples,
     }.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if whole_number(value) is None:
             raise UsageError(f"{name} must be a whole number above 0, received {value!r}.")
     return SyntheticSource(
         name="synthetic",

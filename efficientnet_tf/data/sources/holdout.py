@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import UsageError, whole_number
 
 PAPER_MINIVAL = 25_000  # images of ImageNet's train that the paper chooses checkpoints on
 
@@ -162,7 +162,7 @@ def hold_out_missing(
     train = rows["train"]
     amounts: dict[str, int | float] = {}
     for split, asked in (("test", test), ("minival", minival)):
-        if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
+        if whole_number(asked, 0) is None:
             raise UsageError(
                 f"{split} must be a whole number of images, or 0 for a tenth of train, received "
                 f"{asked!r}."
@@ -262,7 +262,7 @@ def _spread(shares: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def _check_seed(seed: int) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+    if whole_number(seed, 0) is None or seed >= 2**31:
         raise UsageError(
             f"split_seed must be a whole number from 0 to 2**31 - 1, received {seed!r}."
         )

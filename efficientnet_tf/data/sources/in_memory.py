@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from efficientnet_tf.data.sources.holdout import stratified_split
 from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
+from efficientnet_tf.machine.packages import require
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,6 +74,7 @@ def digits_source() -> ArraySource:
     Split by class with a fixed permutation into 1,259 train, 179 minival and 359 test examples.
     Grey levels 0..16 are scaled to 0..255 and repeated over three channels.
     """
+    require("data.source=digits", "sklearn")
     from sklearn.datasets import load_digits  # a second of import that no other source needs
 
     bunch = load_digits()

@@ -28,7 +28,9 @@ from efficientnet_tf.data.sources.holdout import (
     name_splits,
 )
 from efficientnet_tf.data.sources.records import Parse, RecordFiles, RecordSource
-from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.data.sources.tfds_features import check_features
+from efficientnet_tf.errors import RunError, UsageError, nearest, whole_number
+from efficientnet_tf.machine.packages import require
 from efficientnet_tf.storage.paths import expanded, is_remote
 
 # tensorflow_datasets is imported where it is used, because few runs need it; its types are Any.
@@ -61,11 +63,12 @@ def tfds_source(
         RunError: the set is not on disk and TFDS could not prepare it.
     """
     for argument, value in (("minival", minival), ("test", test)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        if whole_number(value, 0) is None:
             raise UsageError(
                 f"{argument} must be a whole number of images, or 0 for the default, received "
                 f"{value!r}."
             )
+    require(f"data.source=tfds:{name}", "tensorflow_datasets")
     builder = _prepared_builder(expanded(name), data_dir and expanded(data_dir))
     where = f'the data set "tfds:{name}"'
     image_key, label_key = _image_and_label(builder.info, where)
@@ -101,6 +104,7 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
     """TFDS's object for the set, whose files are on disk, as TFRecords."""
     import tensorflow_datasets as tfds
 
+    check_features(name, data_dir)
     if _is_set(name):
         if data_dir:
             raise UsageError(

@@ -23,7 +23,7 @@ from efficientnet_tf.data.sources.records import (
     RecordSource,
     count_records,
 )
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import UsageError, whole_number
 from efficientnet_tf.storage.paths import expanded
 
 LAYOUT = "train-00000-of-01024 ..., validation-00000-of-00128 ..."
@@ -146,7 +146,7 @@ def _hold_out_images(files: RecordFiles, minival: int, seed: int) -> tuple[Recor
 
 def _hold_out_files(files: RecordFiles, shards: int | None) -> tuple[RecordFiles, ...]:
     """Train and minival: the first `shards` files are minival."""
-    if isinstance(shards, bool) or not isinstance(shards, int):
+    if shards is None or whole_number(shards, -(2**63)) is None:
         raise UsageError(f"minival_shards must be a whole number, received {shards!r}.")
     total = len(files.paths)
     if not 0 <= shards < total:

@@ -17,7 +17,7 @@ from typing import Any
 
 import keras
 
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import UsageError, whole_number
 from efficientnet_tf.models.profile import multiply_adds
 from efficientnet_tf.models.profile.layer_calls import Call, layer_calls, tensors
 from efficientnet_tf.models.profile.parts import inner_layers, own_weights
@@ -189,14 +189,14 @@ def _input_shapes(model: Any, input_shape: Any) -> list[tuple[int, ...]]:
             )
         return own
     try:
-        given = [input_shape] if isinstance(input_shape[0], int) else list(input_shape)
-        shapes = [tuple(shape) for shape in given]
+        given = [input_shape] if whole_number(input_shape[0], 0) is not None else list(input_shape)
+        shapes = [tuple(whole_number(side) or 0 for side in shape) for shape in given]
     except (TypeError, IndexError, KeyError):
         raise _shape_error(
             model, "one shape, or a list of one for each input", input_shape
         ) from None
     for shape in shapes:
-        if not all(isinstance(side, int) and side > 0 for side in shape):
+        if 0 in shape:
             raise _shape_error(model, "whole numbers above 0 without the batch axis", input_shape)
     if own and [len(shape) for shape in shapes] != [len(shape) for shape in own]:
         raise _shape_error(model, f"of the form {', '.join(map(str, own))}", input_shape)
