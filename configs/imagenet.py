@@ -17,7 +17,6 @@ def get_config() -> ExperimentConfig:
     config = ExperimentConfig()
     config.data.source = "imagenet"
     config.data.augment = "autoaugment"
-    config.data.exif_rotation = False  # the published networks saw the few such photos as stored
     config.train.global_batch_size = 4096
     config.train.epochs = 350.0
     # "Early stopping on this minival" (section 5.2): the best checkpoint is kept and evaluated. The

@@ -107,6 +107,9 @@ class DataConfig(_Section):
     num_classes: int = _option(
         0, "number of classes; 0: that of the data set (TFRecords without a manifest: 1000)", low=0
     )
+    label_offset: int = _option(
+        1, "number that class 0 has in TFRecords without a manifest; official: 1", low=0
+    )
     minival_shards: int = _option(
         20,
         "imagenet: train files held out as minival, the images that choose the best checkpoint",
@@ -178,7 +181,11 @@ class DataConfig(_Section):
         "interpolation of the resize",
         choices=("bicubic_tf1", "bicubic", "bilinear"),
     )
-    exif_rotation: bool = _option(True, "turn photos upright as their EXIF orientation says")
+    exif_rotation: bool | None = _option(
+        None,
+        "turn photos upright as their EXIF orientation says; None: yes, but not those of ImageNet, "
+        "which the published networks saw as stored",
+    )
     augment: str = _option(
         "none",
         "augmentations joined by +: autoaugment, randaugment(magnitude=10), cutout, "
@@ -425,6 +432,8 @@ def differences(config: ExperimentConfig, stored: dict[str, Any]) -> list[str]:
     lines = []
     stored = {_RENAMED.get(name, name): value for name, value in stored.items()}
     defaults = to_dict(ExperimentConfig())
+    source = stored.get("data.source", defaults["data.source"])
+    defaults["data.exif_rotation"] = _turns_photos(str(source))
     for name, value in to_dict(config).items():
         kept = stored.get(name, defaults[name])
         if isinstance(value, tuple) and isinstance(kept, list):
@@ -434,6 +443,11 @@ def differences(config: ExperimentConfig, stored: dict[str, Any]) -> list[str]:
         if name not in FREE_ON_RESUME and kept != value:
             lines.append(f"{name}: {kept!r} -> {value!r}")
     return lines
+
+
+def _turns_photos(source: str) -> bool:
+    """Whether photos of a data set are turned upright where nobody says: see exif_rotation."""
+    return not source.startswith(("imagenet", "tfds:imagenet"))
 
 
 def _without_place(source: Any) -> Any:
@@ -544,6 +558,8 @@ def finish(config: Any) -> ExperimentConfig:
             f"config field data.source must be one of {', '.join(SOURCES)}, received "
             f'"{config.data.source}".{nearest(source, SOURCES)}'
         )
+    if config.data.exif_rotation is None:
+        config.data.exif_rotation = _turns_photos(config.data.source)
     train = config.train
     if train.global_batch_size % train.accumulation_steps:
         raise UsageError(

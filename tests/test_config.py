@@ -22,6 +22,7 @@ from efficientnet_tf.config import (
     finish,
     from_dict,
     to_dict,
+    unfinished,
 )
 from efficientnet_tf.data.images.preprocessing import (
     EVAL_CROPS,
@@ -301,6 +302,20 @@ def test_an_unfinished_configuration_can_change() -> None:
     assert ExperimentConfig().train.epochs == 350.0, "a default was changed for everybody"
 
 
+@pytest.mark.parametrize(
+    ("source", "turned"),
+    [("folder:x", True), ("csv:x", True), ("tfrecord", True), ("tfds:cats", True)]
+    + [("imagenet", False), ("tfds:imagenet2012", False)],
+)
+def test_photos_are_turned_upright_but_those_of_imagenet(source: str, turned: bool) -> None:
+    config = finish(changed(data__source=source))
+    assert config.data.exif_rotation is turned
+    assert Preprocessing.of(32, config.data).exif_rotation is turned
+    for said in (True, False):
+        config = finish(changed(data__source=source, data__exif_rotation=said))
+        assert config.data.exif_rotation is said
+
+
 def through_json(config: ExperimentConfig) -> dict[str, Any]:
     return json.loads(json.dumps(to_dict(config)))
 
@@ -329,7 +344,7 @@ def _other(field: dataclasses.Field, value: Any) -> Any:
 @pytest.mark.parametrize("name", NAMES)
 def test_fields_that_change_the_numbers_must_not_change_on_resume(name: str) -> None:
     stored = through_json(finish(ExperimentConfig()))
-    config = ExperimentConfig()
+    config = unfinished(stored)
     *sections, leaf = name.split(".")
     field, value = next((field, value) for full, field, value in fields(config) if full == name)
     other = _other(field, value)
@@ -355,7 +370,7 @@ def test_a_run_that_has_an_earlier_name_of_a_field_is_read() -> None:
     config = from_dict(stored)
     assert config.train.batch_norm_group == "local"
     assert differences(config, stored) == []
-    (line,) = differences(ExperimentConfig(), stored)
+    (line,) = differences(finish(ExperimentConfig()), stored)
     assert line == "train.batch_norm_group: 'local' -> 'official'"
     with pytest.raises(UsageError, match='Did you mean "train.batch_norm_group"'):
         check_name("train.batch_norm")
@@ -367,7 +382,7 @@ def test_no_name_stands_in_two_sections() -> None:
 
 
 def test_fields_that_a_stored_run_did_not_know_are_no_difference() -> None:
-    assert differences(ExperimentConfig(), {}) == []
+    assert differences(finish(ExperimentConfig()), {}) == []
 
 
 @pytest.mark.parametrize("make", [ExperimentConfig, config_lib.ModelConfig])

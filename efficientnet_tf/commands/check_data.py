@@ -27,7 +27,12 @@ def run(given: SimpleNamespace) -> int:
     from efficientnet_tf.data.sources.by_name import load_source
     from efficientnet_tf.data.sources.manifest import PREFIXES
 
-    source = load_source(given.source, given.data_dir, num_classes=given.classes)
+    source = load_source(
+        given.source,
+        given.data_dir,
+        num_classes=given.classes,
+        label_offset=given.label_offset,
+    )
     there = [split for split in PREFIXES if source.num_examples.get(split)]
     reports = [scan(source, split, given.limit) for split in given.splits or there]
     print(table(reports))

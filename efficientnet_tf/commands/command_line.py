@@ -6,6 +6,7 @@ functions is not there yet where the word doctor is first used.
 """
 
 import contextlib
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -119,7 +120,7 @@ def split(argv: Sequence[str]) -> tuple[str, list[str]]:
     return "train", list(argv)
 
 
-def help_text(name: str, word: Word, take: "FlagGroups") -> str:
+def help_text(name: str, word: Word, take: "FlagGroups", argv: Sequence[str]) -> str:
     """The answer to --help; that of main.py itself begins with the words."""
     lines = [word.doc]
     if name == "train":
@@ -129,7 +130,7 @@ def help_text(name: str, word: Word, take: "FlagGroups") -> str:
     if take.wants_experiment:
         from efficientnet_tf.commands import experiment_flags
 
-        lines += experiment_flags.help_lines()
+        lines += experiment_flags.help_lines(argv, of_a_run=word.for_a_run)
     return "\n".join(lines)
 
 
@@ -174,7 +175,7 @@ def _run(argv: Sequence[str]) -> int | None:
     take = FlagGroups()
     word.take_flags(take)
     if asks_for_help(argv):
-        print(help_text(name, word, take))
+        print(help_text(name, word, take, argv))
         return None
     given = given_by(word, take, argv)
     require(f"the word {name}", *word.needs)
@@ -185,6 +186,10 @@ def _run(argv: Sequence[str]) -> int | None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line; returns its exit code (see `terminal.exit_codes`)."""
     open_closed_streams()
+    # Names of files are bytes: what a stream cannot encode or decode of one ends no command.
+    for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stdin, "surrogateescape")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
     try:
         code = exit_code(lambda: _run(sys.argv if argv is None else argv))
         sys.stdout.flush()

@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import runpy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from ml_collections import config_flags
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.commands.flag_groups import FlagGroups
-from efficientnet_tf.errors import UsageError
+from efficientnet_tf.errors import UsageError, first_line
 from efficientnet_tf.models import networks
 from efficientnet_tf.runs.stored_config import read_config
 from efficientnet_tf.storage.paths import is_remote
@@ -54,20 +55,37 @@ def config_file(name: str) -> str:
     return f"{path}{colon}{argument}"
 
 
-def help_lines() -> list[str]:
-    """--config and every field of it."""
+def help_lines(argv: Sequence[str] = (), *, of_a_run: bool = False) -> list[str]:
+    """--config and every field of it, with the values that hold for a command line."""
+    where, config = _in_force(argv, of_a_run)
     lines = ["", "Experiment:"]
     lines.append(
         f"  --config          Python file with get_config(), or a name of ours [{_DEFAULT}]"
     )
-    lines.append("  --config.FIELD=VALUE overrides any field of it. Fields and their defaults:")
-    for name, field, value in config_lib.fields(config_lib.ExperimentConfig()):
+    lines.append(f"  --config.FIELD=VALUE overrides any field of it. Fields, and values {where}:")
+    for name, field, value in config_lib.fields(config):
         meaning = field.metadata["meaning"]
         choices = field.metadata["choices"]
         if choices and not all(choice in meaning for choice in choices):
             meaning += f" ({', '.join(choices)})"
         lines.append(f"    {name:<34}{meaning} [{value}]")
     return lines
+
+
+def _in_force(argv: Sequence[str], of_a_run: bool) -> tuple[str, config_lib.ExperimentConfig]:
+    """Whose values hold if nothing overrides them, in words, and the values."""
+    given = dict(argument.split("=", 1) for argument in argv[1:] if "=" in argument)
+    model_dir, path = given.get("--model_dir", ""), ""
+    try:
+        if of_a_run and model_dir and "--config" not in given and not is_remote(model_dir):
+            return f"in {model_dir}", config_lib.unfinished(read_config(model_dir))
+        path, colon, argument = config_file(given.get("--config", _DEFAULT)).partition(":")
+        if not _asks_for_data_dir(path):
+            get_config = runpy.run_path(path)["get_config"]
+            return f"in {path}", get_config(argument) if colon else get_config()
+    except Exception as error:  # whatever the user's config file raises; a run says it
+        return f"of the program ({first_line(error)})", config_lib.ExperimentConfig()
+    return f"of the program ({path} chooses by the data)", config_lib.ExperimentConfig()
 
 
 def stored_config(argv: Sequence[str]) -> Mapping[str, Any] | None:

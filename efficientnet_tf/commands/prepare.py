@@ -36,7 +36,6 @@ def take_flags(take: FlagGroups) -> None:
     take.switch(
         "manifest_only", False, "write the manifest of the files in --output_dir, nothing else"
     )
-    take.whole("label_offset", 1, "number that stored labels have for class 0")
     shared_flags.take_class_names(take)
     take.switch("checksums", True, "store checksums, for which every byte is read")
 
@@ -63,14 +62,14 @@ def run(given: SimpleNamespace) -> None:
         )
         print(f"manifest.json of {given.output_dir}: {written.num_examples} images")
         return
-    held_out = {"minival": given.minival, "minival_shards": given.minival_shards}
+    reading = {name: getattr(given, name) for name in ("label_offset", "minival", "minival_shards")}
     shards = {
         "train": given.shards,
         "minival": given.minival_files,
         "test": given.validation_shards,
     }
     prepare(
-        load_source(given.source, given.data_dir, num_classes=given.classes, **held_out),
+        load_source(given.source, given.data_dir, num_classes=given.classes, **reading),
         given.output_dir,
         options=StreamOptions(given.seed, given.shuffle_buffer, given.jpeg, given.on_error),
         splits=given.splits,

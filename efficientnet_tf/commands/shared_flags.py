@@ -38,6 +38,8 @@ def take_source(take: FlagGroups) -> None:
     take.text("source", "digits", what)
     take.text("data_dir", None, "folder or gs://... with its files, if it needs one")
     take.whole("classes", 0, "number of classes, if no manifest says it; 0: 1000", low=0)
+    offset = "number that class 0 has in TFRecords without a manifest; official: 1"
+    take.whole("label_offset", 1, offset, low=0)
 
 
 def take_splits(take: FlagGroups) -> None:

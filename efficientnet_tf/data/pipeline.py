@@ -133,7 +133,7 @@ def train_dataset(
                 image = tf.cast(tf.ensure_shape(augmented, image.shape), image.dtype)
             return {"image": image, "label": tf.cast(example["label"], tf.int32)}
 
-        batches = items(stream, example_to_item, preprocessing, bad).batch(
+        batches = items(stream, example_to_item, preprocessing, bad, source, split).batch(
             share.batch_size, drop_remainder=True
         )
         if bad is not None:
@@ -187,10 +187,12 @@ def eval_dataset(
 
     kept = ("index",) if with_index else ()
     if prepared is None:
-        stream = items(stream, example_to_item, preprocessing, bad, kept)
+        stream = items(stream, example_to_item, preprocessing, bad, source, split, kept)
     batches = stream.batch(share.batch_size, drop_remainder=True)
     if prepared is not None:
-        batches = items(batches, example_to_item, preprocessing, None, kept)  # whole batches
+        batches = items(
+            batches, example_to_item, preprocessing, None, source, split, kept
+        )  # whole batches
     elif bad is not None:
         batches = batches.map(mask_unusable)
     return batches.prefetch(tf.data.AUTOTUNE).with_options(_options(deterministic=True))

@@ -4,6 +4,7 @@ In training its nearest usable neighbour in the batch, in evaluation nothing: it
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import tensorflow as tf
 from efficientnet_tf.data.broken import BadExamples, map_or
 from efficientnet_tf.data.diagnose import fault
 from efficientnet_tf.data.images.preprocessing import Preprocessing
+from efficientnet_tf.data.sources.source import Source, with_checked_label
 
 
 def items(
@@ -19,9 +21,13 @@ def items(
     example_to_item: Callable[[dict[str, tf.Tensor], tf.Tensor], dict[str, tf.Tensor]],
     preprocessing: Preprocessing,
     bad: BadExamples | None,
+    source: Source,
+    split: str,
     kept: Sequence[str] = (),
 ) -> tf.data.Dataset:
     """The stream with each example made an item; with `bad`, items tell whether they are "usable".
+
+    A label that is none of the source's classes ends the stream in either case.
 
     The second part of an element is the epoch in training, the mask (float32) in evaluation.
     `kept` are parts of the example that the item is to have as they are.
@@ -46,11 +52,15 @@ def items(
         return {**blank, "usable": tf.ensure_shape(noted, [])}
 
     def note(index: np.ndarray, image: Any) -> np.bool:
-        bad.add(int(index), fault(image) or "It can be decoded alone, but not cropped.")
+        reason = fault(image, partial(source.why_unread, split, int(index)))
+        bad.add(int(index), reason or "It can be decoded alone, but not cropped.")
         bad.check()  # ends the stream; the caller asks `bad` why
         return np.False_
 
-    return map_or(stream, usable, unusable)
+    def checked(example: dict[str, tf.Tensor], second: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        return with_checked_label(example, source.num_classes), second
+
+    return map_or(stream.map(checked), usable, unusable)
 
 
 def replace_unusable(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -21,6 +21,7 @@ from efficientnet_tf.machine.findings import Finding, bad, ok
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.operations import count
 from efficientnet_tf.runs.checkpoint import check_model_dir
+from efficientnet_tf.storage.files import opened
 from efficientnet_tf.storage.paths import expanded, is_remote
 
 ACCESS_SECONDS = 60.0  # TensorFlow tries an unreachable gs:// again and again for minutes
@@ -99,7 +100,7 @@ def check_reading(data_dir: str) -> Finding:
         names = tf.io.gfile.listdir(data_dir)
         files = [name for name in names if not tf.io.gfile.isdir(os.path.join(data_dir, name))]
         for name in files[:1]:
-            with tf.io.gfile.GFile(os.path.join(data_dir, name), "rb") as file:
+            with opened(os.path.join(data_dir, name)) as file:
                 file.read(1024)
     except (tf.errors.OpError, OSError) as error:
         return bad("data_dir", first_line(error), remedy)

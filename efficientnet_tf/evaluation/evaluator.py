@@ -22,6 +22,7 @@ from efficientnet_tf.evaluation.scores import Outcomes, outcomes
 from efficientnet_tf.runs import predictions as predictions_lib
 from efficientnet_tf.runs.predictions import MAX_VALUES, Predictions
 from efficientnet_tf.storage.files import write_json
+from efficientnet_tf.terminal.shown import shown
 from efficientnet_tf.training.metrics import SUMS, Metrics
 from efficientnet_tf.training.state import TrainState
 from efficientnet_tf.training.steps import EvalStep
@@ -176,7 +177,7 @@ def describe_scores(scores: Mapping[str, Any], class_names: Sequence[str] | None
     if scores["most_confused"]:
         pair = scores["most_confused"][0]
         true, predicted = (
-            class_names[pair[key]] if class_names else str(pair[key])
+            shown(class_names[pair[key]]) if class_names else str(pair[key])
             for key in ("true", "predicted")
         )
         times = f"{pair['examples']} time{'s' if pair['examples'] > 1 else ''}"

@@ -16,9 +16,9 @@ from efficientnet_tf.inference.prediction_table import (
     FilePrediction,
     Prediction,
     Unusable,
-    shown_path,
     write_file,
 )
+from efficientnet_tf.terminal.shown import shown
 
 CLASSES = 1000
 TEST_IMAGES = 100_000
@@ -111,7 +111,7 @@ def write_submission(path: str, outcomes: Sequence[FilePrediction], ids: Sequenc
     if missing:
         raise RunError(
             f'--submission: "{path}" was not written: every image needs its line, and '
-            f"{shown_path(missing[0].path)} could not be used. Copy the file again."
+            f"{shown(missing[0].path)} could not be used. Copy the file again."
         )
     ordered = sorted(predictions, key=lambda each: os.path.basename(each.path))
     lines = [" ".join(str(ids[number]) for number in each.classes[:LABELS]) for each in ordered]

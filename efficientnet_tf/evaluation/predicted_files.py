@@ -9,11 +9,11 @@ from efficientnet_tf.inference.prediction_table import (
     FilePrediction,
     Unusable,
     best,
-    shown_path,
     write_table,
 )
 from efficientnet_tf.terminal.exit_codes import FAILED, FINE, INTERRUPTED
 from efficientnet_tf.terminal.progress import progress_bar
+from efficientnet_tf.terminal.shown import shown
 from efficientnet_tf.training.loop import stop_on_signal
 
 _LISTED = 100  # unusable images that are named
@@ -75,7 +75,7 @@ def predict_files(
                 print(f"warning: the test set has {imagenet_submission.TEST_IMAGES} images")
     finally:
         for each in unusable[:_LISTED]:
-            print(f"unusable: {shown_path(each.path)}: {each.reason}", file=sys.stderr)
+            print(f"unusable: {shown(each.path)}: {shown(each.reason)}", file=sys.stderr)
         if len(unusable) > _LISTED:
             print(f"unusable: and {len(unusable) - _LISTED} more", file=sys.stderr)
     if not complete:
@@ -86,7 +86,7 @@ def predict_files(
 def line(outcome: FilePrediction) -> str:
     """One image for people."""
     if isinstance(outcome, Unusable):
-        return f"{shown_path(outcome.path)}: cannot be used"
+        return f"{shown(outcome.path)}: cannot be used"
     answers = zip(outcome.names, outcome.probabilities, strict=True)
-    said = ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in answers)
-    return f"{shown_path(outcome.path)}: {said}"
+    said = ", ".join(f"{shown(name)} {100 * probability:.1f} %" for name, probability in answers)
+    return f"{shown(outcome.path)}: {said}"

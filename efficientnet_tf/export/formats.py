@@ -23,6 +23,7 @@ from efficientnet_tf.export.options import ExportOptions
 from efficientnet_tf.export.proof import BOUNDS, Bound, Proof, difference_from_files, prove
 from efficientnet_tf.models.layers import SqueezeExcitation
 from efficientnet_tf.storage.files import replacing, write_json
+from efficientnet_tf.terminal.shown import shown
 
 CALIBRATION_IMAGES = 128
 
@@ -118,7 +119,9 @@ def write(
             f"--export_dir: TFLite and ONNX files are written to a local folder, received "
             f'"{directory}".'
         )
-    writer = _Writer(model, directory.rstrip("/"), preprocessing, sample, class_names, options)
+    # Names are kept as UTF-8, one on a line: no name may lose a network that is trained.
+    names = None if class_names is None else [shown(name) for name in class_names]
+    writer = _Writer(model, directory.rstrip("/"), preprocessing, sample, names, options)
     proofs = []
     for name in options.formats:
         if name == "saved_model":

@@ -2,17 +2,19 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.data.diagnose import fault
+from efficientnet_tf.data.images.names import MAX_BYTES
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.export import formats, saved_model
 from efficientnet_tf.export.options import ExportOptions
 from efficientnet_tf.machine.startup import stderr_held_back
 from efficientnet_tf.runs.trained_model import TrainedModel
+from efficientnet_tf.storage.files import opened
+from efficientnet_tf.terminal.shown import shown
 
 
 def default_directory(model_dir: str | None, weights: str | None) -> str:
@@ -73,14 +75,15 @@ def _readable(paths: Sequence[str]) -> list[bytes]:
     good = []
     for path in paths:
         try:
-            encoded = Path(path).read_bytes()
+            with opened(path, at_most=MAX_BYTES) as file:
+                encoded = file.read()
         except OSError as error:
-            print(f"unusable: {path}: {error.strerror}.", file=sys.stderr)
+            print(f"unusable: {shown(path)}: {error.strerror}.", file=sys.stderr)
             continue
         with stderr_held_back():  # libjpeg's own words
             reason = fault(encoded)
         if reason:
-            print(f"unusable: {path}: {reason}", file=sys.stderr)
+            print(f"unusable: {shown(path)}: {reason}", file=sys.stderr)
         else:
             good.append(encoded)
     if not good:

@@ -24,7 +24,7 @@ from efficientnet_tf.importers.weights_file import WeightsInfo
 from efficientnet_tf.importers.weights_source import WeightsSource, checksum, merge_source
 from efficientnet_tf.models.networks import configured
 from efficientnet_tf.models.variants import VARIANTS, Variant, find_variant
-from efficientnet_tf.storage.files import check_writable
+from efficientnet_tf.storage.files import check_writable, exists, is_folder, read_bytes
 
 TOP = 5
 
@@ -178,13 +178,15 @@ def top_answers(model: Any, info: WeightsInfo, image: str) -> tuple[tuple[int, s
     """
     import tensorflow as tf
 
+    from efficientnet_tf.data.images.names import MAX_BYTES
     from efficientnet_tf.data.images.preprocessing import Preprocessing
 
     preprocessing = Preprocessing.of(info.contract.resolution, info.contract)
-    if not tf.io.gfile.exists(image) or tf.io.gfile.isdir(image):
+    if not exists(image) or is_folder(image):
         raise UsageError(f'--image: there is no file "{image}".')
+    encoded = read_bytes(image, MAX_BYTES)
     try:
-        pixels = preprocessing.for_eval(tf.io.read_file(image))
+        pixels = preprocessing.for_eval(encoded)
     except tf.errors.InvalidArgumentError as error:
         raise RunError(f'--image: "{image}" is no readable image.') from error
     probabilities = tf.nn.softmax(model(pixels[tf.newaxis], training=False))[0].numpy()

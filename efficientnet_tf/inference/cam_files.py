@@ -10,11 +10,13 @@ from PIL import Image
 
 from efficientnet_tf.data.broken import plain_message
 from efficientnet_tf.data.images.decoding import decode
+from efficientnet_tf.data.images.names import MAX_BYTES
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.inference.cam import ActivationMapper, class_number
 from efficientnet_tf.inference.cam_figure import fitted, overlay, sheet
 from efficientnet_tf.runs.trained_model import TrainedModel
-from efficientnet_tf.storage.files import write_json
+from efficientnet_tf.storage.files import opened, write_json
+from efficientnet_tf.terminal.shown import shown
 
 
 class Wanted(NamedTuple):
@@ -86,13 +88,14 @@ def _pictures(paths: Sequence[str]) -> tuple[dict[str, tf.Tensor], list[str]]:
     good, bad = {}, []
     for path in paths:
         try:
-            encoded = tf.constant(Path(path).read_bytes())
+            with opened(path, at_most=MAX_BYTES) as file:
+                encoded = tf.constant(file.read())
             decode(encoded)
             good[path] = encoded
         except OSError as error:
-            bad.append(f"{path}: {error.strerror}.")
+            bad.append(f"{shown(path)}: {error.strerror}.")
         except tf.errors.OpError as error:
-            bad.append(f"{path}: {plain_message(error)}")
+            bad.append(f"{shown(path)}: {plain_message(error)}")
     return good, bad
 
 
@@ -107,7 +110,7 @@ def _draw(
     names = wanted.class_names or trained.class_names
     number = class_number(wanted.asked, names, trained.model.output_shape[-1])
     mapper = ActivationMapper(trained.model, wanted.method, wanted.layer)
-    shown = []
+    drawings = []
     for place, (path, encoded) in enumerate(images.items(), start=1):
         result = mapper(trained.preprocessing.for_eval(encoded)[tf.newaxis], number)
         whole = decode(encoded, exif_rotation=trained.preprocessing.exif_rotation)
@@ -121,7 +124,7 @@ def _draw(
         name = names[best] if names and best < len(names) else str(best)
         probability = float(result.probabilities[0])
         text = f"{name} {100 * probability:.1f} %"
-        print(f"{path}, {label}: {text} -> {stem}.png", flush=True)
+        print(shown(f"{path}, {label}: {text} -> {stem}.png"), flush=True)
         facts = {
             "image": path,
             "model": label,
@@ -137,5 +140,5 @@ def _draw(
             "map": f"{stem.name}.npy",
             "overlay": f"{stem.name}.png",
         }
-        shown.append(_Shown(facts, small, drawn, text))
-    return shown
+        drawings.append(_Shown(facts, small, drawn, text))
+    return drawings

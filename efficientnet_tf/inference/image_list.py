@@ -8,7 +8,7 @@ import glob
 import os
 from collections.abc import Iterable, Sequence
 
-from efficientnet_tf.data.images.names import EXTENSIONS, is_image
+from efficientnet_tf.data.images.names import EXTENSIONS, is_hidden, is_image
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.storage.paths import is_remote
 
@@ -50,10 +50,10 @@ def _of(argument: str) -> list[str]:
     if is_remote(argument):
         return [argument]
     path = os.path.expanduser(argument)
-    if os.path.isfile(path):  # before patterns: a name may hold a bracket
-        return [path]
     if os.path.isdir(path):
         return _in_folder(path)
+    if os.path.exists(path):  # before patterns: a name may hold a bracket
+        return [path]
     if any(sign in path for sign in _PATTERN):
         return _matching(path)
     raise UsageError(f'no image file or folder "{argument}".')
@@ -62,9 +62,9 @@ def _of(argument: str) -> list[str]:
 def _in_folder(folder: str) -> list[str]:
     paths = []
     for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        shown = sorted(name for name in files if not name.startswith("."))
-        paths += [os.path.join(parent, name) for name in shown if is_image(name)]
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        seen = sorted(name for name in files if not is_hidden(name))
+        paths += [os.path.join(parent, name) for name in seen if is_image(name)]
     if not paths:
         raise UsageError(f'no images in the folder "{folder}" (looked for {_endings()}).')
     return paths

@@ -14,13 +14,15 @@ import tensorflow as tf
 
 from efficientnet_tf.data.broken import plain_message
 from efficientnet_tf.data.diagnose import fault
+from efficientnet_tf.data.images.names import MAX_BYTES
 from efficientnet_tf.errors import RunError, UsageError, first_line
 from efficientnet_tf.inference.graph_check import check_graph
 from efficientnet_tf.inference.prediction_table import FilePrediction, Prediction, Unusable
 from efficientnet_tf.runs.trained_model import TrainedModel
-from efficientnet_tf.storage.files import exists, opened
+from efficientnet_tf.storage.files import exists, is_folder, opened
 from efficientnet_tf.storage.json_files import read_object
 from efficientnet_tf.storage.paths import is_remote
+from efficientnet_tf.terminal.shown import shown
 
 BATCH_SIZE = 32
 TOP = 5
@@ -171,7 +173,7 @@ class Classifier:
         names: Any = self.class_names
         if names is None:
             said = zip(row.get("top_classes", ()), row.get("top_names", ()), strict=False)
-            known = {int(number): name.decode() for number, name in said}
+            known = {int(number): name.decode("utf-8", "backslashreplace") for number, name in said}
             names = {int(number): known.get(int(number), str(number)) for number in best}
         return Prediction(
             path,
@@ -199,13 +201,13 @@ class Predictor:
             RunError: a file is no readable image; the message names it.
         """
         for path in paths:
-            if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
-                raise UsageError(f'no image file "{path}".')
+            if not exists(path) or is_folder(path):
+                raise UsageError(f'no image file "{shown(path)}".')
         predictions = []
         for outcome in self._classifier.predict(paths):
             if isinstance(outcome, Unusable):
                 raise RunError(
-                    f'"{outcome.path}" is not a readable JPEG or PNG image: {outcome.reason}'
+                    f'"{shown(outcome.path)}" is not a readable JPEG or PNG image: {outcome.reason}'
                 )
             predictions.append(outcome)
         return predictions
@@ -266,7 +268,8 @@ def _any_number(answer: Serve, takes: Mapping[str, Any]) -> Serve:
 
 def _read(path: str) -> bytes | Unusable:
     try:
-        with opened(path) as file:
+        with opened(path, at_most=MAX_BYTES) as file:
             return file.read()
-    except OSError as error:
-        return Unusable(path, f"The file cannot be read: {error.strerror}.")
+    except (OSError, ValueError) as error:  # ValueError: no name of a file
+        reason = getattr(error, "strerror", None) or str(error)
+        return Unusable(path, f"The file cannot be read: {reason}.")

@@ -4,6 +4,10 @@ CSV and Parquet have the columns path, error and, for each rank, class_1, name_1
 so on. JSON has a list of objects {"path", "predictions": [{"class", "name", "probability"}]} or
 {"path", "error"}; JSON lines has one such object on each line. An image that could not be used
 keeps its row, with the reason in `error`.
+
+Names of files and classes are the choice of others. CSV is for spreadsheets, which take a cell that
+begins with = or the like for a formula: there such a text has an apostrophe before it, and control
+characters are shown by their numbers. The other formats have all names as they are.
 """
 
 import csv
@@ -17,8 +21,10 @@ from typing import Any
 from efficientnet_tf.errors import RunError, UsageError, nearest
 from efficientnet_tf.machine.packages import require
 from efficientnet_tf.storage.files import check_writable, write_bytes
+from efficientnet_tf.terminal.shown import shown
 
 _DIGITS = 7  # significant, of float32
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # and as wide letters
 
 
 @dataclass(frozen=True)
@@ -51,21 +57,24 @@ def best(outcome: FilePrediction, top: int) -> FilePrediction:
     )
 
 
-def shown_path(path: str) -> str:
+def _written(text: str) -> str:
     """As text that can be written: bytes of a file's name that are not UTF-8 become \\xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character, of a name from JSON
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _objects(outcomes: Sequence[FilePrediction]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for outcome in outcomes:
-        path = shown_path(outcome.path)
+        path = _written(outcome.path)
         if isinstance(outcome, Unusable):
-            found.append({"path": path, "error": outcome.reason})
+            found.append({"path": path, "error": _written(outcome.reason)})
             continue
         ranks = zip(outcome.classes, outcome.names, outcome.probabilities, strict=True)
         predictions = [
-            {"class": number, "name": name, "probability": _short(probability)}
+            {"class": number, "name": _written(name), "probability": _short(probability)}
             for number, name, probability in ranks
         ]
         found.append({"path": path, "predictions": predictions})
@@ -97,8 +106,15 @@ def _csv(outcomes: Sequence[FilePrediction]) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow([_cell(value) if isinstance(value, str) else value for value in row])
     return out.getvalue().encode()
+
+
+def _cell(text: str) -> str:
+    """As a spreadsheet shows it and does not compute it."""
+    text = shown(text)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _json(outcomes: Sequence[FilePrediction]) -> bytes:

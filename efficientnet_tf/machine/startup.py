@@ -18,6 +18,7 @@ import absl.logging
 
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.machine import chips, packages
+from efficientnet_tf.terminal.shown import LINE_ENDS, shown
 
 # What Keras' wrappers and plots and TFLite's converter import where it is installed: a third of the
 # time of a start. No command uses those; whatever needs a package imports it afterwards.
@@ -39,16 +40,25 @@ def _keep_freed_memory() -> None:
         mallopt(_TOP_PAD, 2**28)
 
 
+class _Shown(logging.Formatter):
+    """Names of files and classes in a message do not steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record), keep=LINE_ENDS)
+
+
 def _plain_messages() -> None:
     """Log messages are written for the user: the sentence alone, without level, time and place.
 
     Before TensorFlow and its companions, which would set a format of their own; where absl's
     `app.run` was quicker its handler is told.
     """
-    logging.basicConfig(format="%(message)s")
-    handler = absl.logging.get_absl_handler()
-    if handler is not None:
-        handler.setFormatter(logging.Formatter("%(message)s"))
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Shown("%(message)s"))
+    logging.basicConfig(handlers=[handler])
+    of_absl = absl.logging.get_absl_handler()
+    if of_absl is not None:
+        of_absl.setFormatter(_Shown("%(message)s"))
 
 
 @contextlib.contextmanager

@@ -5,8 +5,10 @@ loaded for buckets only, and its errors become OSErrors, like those of a disk.
 """
 
 import contextlib
+import errno
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
@@ -53,35 +55,78 @@ def exists(path: str) -> bool:
         return gfile.exists(path)
 
 
+def is_folder(path: str) -> bool:
+    """Whether there is a folder; its name may be any bytes.
+
+    Raises:
+        OSError: a bucket cannot be reached, or refuses to say.
+    """
+    if not is_remote(path):
+        return os.path.isdir(path)
+    with _gfile() as gfile:  # whose isdir() takes a lost connection for an answer
+        return gfile.exists(path) and gfile.isdir(path)
+
+
+def irregular(mode: int) -> str:
+    """What it is, by its `st_mode`, if it is neither a file nor a folder; else ""."""
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return ""
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def check_regular(path: str, at_most: int | None = None) -> None:
+    """Looks before anything is opened: a pipe would wait for ever, a device never end.
+
+    Args:
+        path: on this machine; in a bucket all is regular.
+        at_most: bytes that the file may have.
+
+    Raises:
+        OSError: there is no such file, it is no regular one, or it is larger; `strerror` says it.
+    """
+    if is_remote(path):
+        return
+    status = os.stat(path)
+    if found := irregular(status.st_mode):
+        raise OSError(errno.EINVAL, f"it is {found}, not a regular file", path)
+    if at_most is not None and stat.S_ISREG(status.st_mode) and status.st_size > at_most:
+        too_large = f"it has {status.st_size:,} bytes, more than the {at_most:,} that are read"
+        raise OSError(errno.EFBIG, too_large, path)
+
+
 @contextlib.contextmanager
-def opened(path: str, mode: str = "rb") -> Iterator[IO[bytes]]:
-    """A file to be read ("rb"), written ("wb") or added to ("ab").
+def opened(path: str, mode: str = "rb", at_most: int | None = None) -> Iterator[IO[bytes]]:
+    """A file to be read ("rb"), of no more than `at_most` bytes, written ("wb") or added to ("ab").
 
     To be read from this machine it has no buffer: in large pieces nothing is copied twice and other
     threads run meanwhile, and TensorFlow's would fetch half a megabyte at every seek.
 
     Raises:
-        OSError: it cannot be.
+        OSError: it cannot be, or is no regular file.
     """
     if is_remote(path):
         with _gfile() as gfile, gfile.GFile(path, mode) as file:
             yield file
-    else:
-        with open(path, mode, 0 if mode == "rb" else -1) as file:
-            yield file
+        return
+    if mode == "rb":
+        check_regular(path, at_most)
+    with open(path, mode, 0 if mode == "rb" else -1) as file:
+        yield file
 
 
-def read_bytes(path: str) -> bytes:
-    """The content of a file.
+def read_bytes(path: str, at_most: int | None = None) -> bytes:
+    """The content of a file, of no more than `at_most` bytes.
 
     Raises:
         UsageError: it cannot be read.
     """
     try:
-        with opened(path) as file:
+        with opened(path, at_most=at_most) as file:
             return file.read()
     except OSError as error:
-        raise UsageError(f'"{path}" cannot be read: {first_line(error)}.') from error
+        reason = error.strerror or first_line(error)
+        raise UsageError(f'"{path}" cannot be read: {reason}.') from error
 
 
 def read_json(path: str) -> Any:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from efficientnet_tf.errors import RunError, Stopped, UsageError
+from efficientnet_tf.terminal.shown import LINE_ENDS, shown
 
 _FLAG_ERRORS: tuple[type[Exception], ...] = ()
 with contextlib.suppress(ImportError):  # the word doctor is used where nothing is installed yet
@@ -25,13 +26,13 @@ def exit_code(run: Callable[[], int | None], *, resumable: bool = False) -> int:
     try:
         return run() or FINE
     except _FLAG_ERRORS as error:
-        print(f"error: {error}. See --help.", file=sys.stderr)
+        print(_message(f"{error}. See --help."), file=sys.stderr)
         return WRONG_USE
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(_message(error), file=sys.stderr)
         return WRONG_USE
     except RunError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(_message(error), file=sys.stderr)
         return FAILED
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
@@ -41,6 +42,11 @@ def exit_code(run: Callable[[], int | None], *, resumable: bool = False) -> int:
             raise
         print("stopped; the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
+
+
+def _message(error: object) -> str:
+    """What went wrong; names in it that others chose do not steer the terminal."""
+    return f"error: {shown(str(error), keep=LINE_ENDS)}"
 
 
 def asks_for_help(argv: Sequence[str]) -> bool:

@@ -22,7 +22,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from efficientnet_tf.config import ExperimentConfig
 from efficientnet_tf.data.images.header import read_header
@@ -30,6 +29,7 @@ from efficientnet_tf.data.sources.by_name import configured_source
 from efficientnet_tf.data.sources.files import FileSource
 from efficientnet_tf.data.sources.folder import folder_source
 from efficientnet_tf.data.sources.resampling import class_counts
+from efficientnet_tf.storage.files import opened
 
 _SAMPLE = 200  # images whose size is looked at
 _JUDGES = 50  # images of minival, from which on a better evaluation means something
@@ -79,8 +79,8 @@ def _median_side(source: FileSource) -> int:
     count = source.num_examples["train"]
     sides = []
     for index in np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(int)):
-        path = os.path.join(source.root, source.names["train"][index].numpy())
-        with tf.io.gfile.GFile(path, "rb") as file:
+        path = os.fsdecode(source.root + source.names["train"][index].numpy())
+        with opened(path) as file:
             header = read_header(file)
         if header is not None and header.height:
             sides.append(min(header.height, header.width))

@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from runpy import run_path
 
 from main_command import ROOT, call
 
-from efficientnet_tf.config import ExperimentConfig, fields
+from efficientnet_tf.commands import experiment_flags
+from efficientnet_tf.config import ExperimentConfig, fields, to_dict
 from efficientnet_tf.evaluation import request
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "params.json").read_text())
@@ -23,12 +25,36 @@ def test_help_lists_every_flag_and_field(tmp_path: Path) -> None:
     evaluation = [name for name, _ in request.FLAGS]
     for flag in (*flags, *evaluation):
         assert any(line.startswith(f"  --{flag} ") for line in lines), flag
-    for name, field, default in fields(ExperimentConfig()):
+    config = run_path(str(ROOT / "configs" / "imagenet.py"))["get_config"]()
+    for name, field, default in fields(config):  # those that hold without a --config
         (line,) = (line for line in lines if line.split()[:1] == [name])
         assert line.endswith(f"[{default}]")
         for choice in field.metadata["choices"] or ():
             assert choice in line
     assert os.listdir(tmp_path) == []
+
+
+def test_help_shows_the_values_that_hold(tmp_path: Path) -> None:
+    def shown(*argv: str, of_a_run: bool = False) -> tuple[str, dict[str, str]]:
+        lines = experiment_flags.help_lines(["main.py", *argv], of_a_run=of_a_run)
+        (where,) = (line for line in lines if "Fields, and values" in line)
+        return where, {line.split()[0]: line[line.rindex("[") :] for line in lines[4:]}
+
+    where, values = shown()
+    assert "imagenet.py" in where
+    assert (values["train.global_batch_size"], values["train.patience"]) == ("[4096]", "[10]")
+    where, values = shown("--config=digits")
+    assert "digits.py" in where
+    assert values["data.source"] == "[digits]"
+    where, values = shown("--config=finetune", f"--data_dir={tmp_path}")
+    assert "finetune.py chooses by the data" in where
+    where, values = shown("--config=nowhere.py")
+    assert "of the program (--config: no file" in where
+    run = {**to_dict(ExperimentConfig()), "train.seed": 7}
+    (tmp_path / "config.json").write_text(json.dumps(run))
+    where, values = shown(f"--model_dir={tmp_path}", of_a_run=True)
+    assert f"in {tmp_path}" in where
+    assert values["train.seed"] == "[7]"
 
 
 def test_list_models_equals_the_recorded_counts(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Which image files the arguments of a command line mean."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from efficientnet_tf.errors import UsageError
+from efficientnet_tf.inference import predict
 from efficientnet_tf.inference.image_list import image_paths
 
 
@@ -33,6 +35,24 @@ def names(paths: list[str], folder: Path) -> list[str]:
 def test_a_folder_gives_its_images_at_any_depth_in_order(folder: Path) -> None:
     found = names(image_paths([str(folder)]), folder)
     assert found == ["[1].jpg", "a.PNG", "b.jpg", "deep/er/c.jpeg"]
+
+
+def test_what_archives_leave_behind_and_pipes(folder: Path) -> None:
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "b.jpg").touch()
+    assert names(image_paths([str(folder)]), folder) == [
+        "[1].jpg",
+        "a.PNG",
+        "b.jpg",
+        "deep/er/c.jpeg",
+    ]
+    os.mkfifo(folder / "pipe.jpg")  # listed: reading it says what it is, and does not wait
+    for argument in (folder, folder / "pipe.jpg"):
+        assert str(folder / "pipe.jpg") in image_paths([str(argument)])
+    assert predict._read(str(folder / "pipe.jpg")) == predict.Unusable(
+        str(folder / "pipe.jpg"),
+        "The file cannot be read: it is a named pipe, not a regular file.",
+    )
 
 
 def test_the_order_is_that_of_the_arguments(folder: Path) -> None:

@@ -251,10 +251,10 @@ def test_folders_that_are_no_run_are_refused(run: tuple[Path, Any], tmp_path: Pa
         from_run(str(tmp_path))
     config = tmp_path / "config.json"
     for content, message in (
-        ("{", "holds no configuration"),
-        ("[]", "holds no configuration .expected an object"),
+        ("{", r'config.json", line 1: .*\nPut the file back'),
+        ("[]", "line 1: expected an object, received list"),
         ('{"model.depths": 3}', "sets model.depths, which this version does not know"),
-        ("{}", f'no checkpoint in "{tmp_path}" to use. Train first'),
+        ("{}", f'no checkpoint in "{tmp_path}" to use.\nTrain first'),
     ):
         config.write_text(content)
         with pytest.raises(UsageError, match=message):

@@ -41,6 +41,28 @@ def test_csv_has_a_row_for_each_image_in_order(tmp_path: Path) -> None:
     ]
 
 
+def test_names_that_others_chose_are_harmless_in_csv_and_lost_nowhere(tmp_path: Path) -> None:
+    formulas = ["=cmd|' /C calc'!A0", "+1", "-2", "@SUM(A1)", "\uff1d1"]
+    outcomes: list[FilePrediction] = [
+        *(Prediction(text, (0,), (text,), (0.5,)) for text in formulas),
+        Prediction("a\x1b[2J\nb", (0,), ("x\r\u202ey",), (0.5,)),
+        Prediction("\udce9", (0,), ("\udce9",), (0.5,)),
+        Prediction("half", (0,), ("\ud800",), (0.5,)),  # as JSON may spell a name
+        Unusable("=1", "=2 \x1b"),
+    ]
+    write_table(str(tmp_path / "out.csv"), outcomes)
+    with open(tmp_path / "out.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    assert [(row[0], row[3]) for row in rows[:5]] == [(f"'{f}", f"'{f}") for f in formulas]
+    assert (rows[5][0], rows[5][3]) == ("a\\x1b[2J\\x0ab", "x\\x0d\\u202ey")
+    assert [rows[6][0], rows[6][3], rows[7][3]] == ["\\xe9", "\\xe9", "\\ud800"]
+    assert rows[8][:2] == ["'=1", "'=2 \\x1b"]
+    write_table(str(tmp_path / "out.json"), outcomes)
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert [each["path"] for each in found[:6]] == [*formulas, "a\x1b[2J\nb"]  # as they are
+    assert found[7]["predictions"][0]["name"] == "\\ud800"
+
+
 def test_json_and_json_lines_hold_the_same(tmp_path: Path) -> None:
     for name in ("out.json", "out.jsonl"):
         write_table(str(tmp_path / name), OUTCOMES)

@@ -129,3 +129,28 @@ def test_files_of_this_machine_need_no_tensorflow(tmp_path: Path) -> None:
     )
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "x")], cwd=root, check=True)
+
+
+def test_only_regular_files_of_bounded_size_are_opened(tmp_path: Path) -> None:
+    pipe, endless, large = (str(tmp_path / name) for name in ("pipe", "endless", "large"))
+    os.mkfifo(pipe)  # opening it would wait for ever
+    os.symlink("/dev/zero", endless)
+    Path(large).write_bytes(bytes(101))
+    for path, reason in {
+        pipe: "it is a named pipe, not a regular file",
+        endless: "it is a device, not a regular file",
+        large: "it has 101 bytes, more than the 100 that are read",
+        str(tmp_path): "Is a directory",
+        f"{tmp_path}/none": "No such file or directory",
+    }.items():
+        with pytest.raises(UsageError) as caught:
+            files.read_bytes(path, at_most=100)
+        assert str(caught.value) == f'"{path}" cannot be read: {reason}.'
+    assert files.read_bytes(large, at_most=101) == bytes(101)
+
+
+def test_whether_there_is_a_folder(folder: str) -> None:
+    assert files.is_folder(folder)
+    files.write_text(f"{folder}/file", "x")
+    assert not files.is_folder(f"{folder}/file")
+    assert not files.is_folder(f"{folder}/none")

@@ -220,5 +220,5 @@ def test_the_record_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"mean": 1, "std": 2}'])
 def test_a_damaged_record_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "init_from.json").write_text(content)
-    with pytest.raises(UsageError, match="is damaged .* input normalisation"):
+    with pytest.raises(UsageError, match=r'init_from.json".*\n.*input normalisation'):
         read_record(str(tmp_path))

@@ -4,7 +4,7 @@ Graph ops alone, so the same in `tf.data` and in an exported model. TensorFlow's
 asked for what they do well; this file owns what they leave out.
 
 Differences
-- from the official TPU code, which reads JPEG: PNG, BMP, GIF and WebP too; EXIF turns JPEGs.
+- from the official TPU code, which reads JPEG: PNG, BMP, GIF and WebP too; EXIF turns them.
 - from `tf.io.decode_image`: opaque animated WebP gives its first frame (there it overruns memory:
   seen with TensorFlow 2.21), WebP with alpha loses the alpha (there an error if 3 channels are
   asked for), 8-bit BMP shows its palette (there the palette's indices), compressed BMP is an
@@ -18,11 +18,13 @@ from typing import Any
 import tensorflow as tf
 
 from efficientnet_tf.data.images import exif
+from efficientnet_tf.data.images.pixel_count import pixel_count_of_others
 from efficientnet_tf.errors import UsageError
 
 # A box is int32 [4]: top, left, height, width, in pixels. An image shape is int32 [3]: h, w, c.
 ChooseBox = Callable[[tf.Tensor], tf.Tensor]
 
+MAX_PIXELS = 2**29 // 3  # TensorFlow's own limit, which it looks at late
 _WEBP_FLAGS = 20  # place in the file of the flags of an extended WebP
 _WEBP_ANIMATED, _WEBP_ALPHA = 0x02, 0x10
 _WEBP_PIXELS = 2**26  # of an animation: TensorFlow makes room for all frames before it reads one
@@ -54,7 +56,7 @@ def _crop_jpeg(encoded: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
 
 
 def _decode_turned_jpeg(encoded: tf.Tensor, choose_box: ChooseBox) -> tf.Tensor:
-    orientation = exif.orientation(encoded)
+    orientation = exif.orientation_of_jpeg(encoded)
     shape = exif.upright_shape(tf.image.extract_jpeg_shape(encoded), orientation)
     box = exif.stored_box(choose_box(shape), shape, orientation)
     return exif.turn(_crop_jpeg(encoded, box), orientation)
@@ -123,11 +125,27 @@ def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(image, [None, None, 3])
 
 
-def _decode_unusual(encoded: tf.Tensor, choose_box: ChooseBox) -> tf.Tensor:
+def _decode_turned(encoded: tf.Tensor, choose_box: ChooseBox, rotate: bool) -> tf.Tensor:
+    image = _decode_other(_of_bounded_size(encoded))
+    if rotate:
+        image = exif.turn(image, exif.orientation_of_others(encoded))
+    return _slice(image, choose_box)
+
+
+def _of_bounded_size(encoded: tf.Tensor) -> tf.Tensor:
+    """The same, looked at before TensorFlow makes room for what it then refuses."""
+    pixels = pixel_count_of_others(encoded)
+    complaint = f"An image must have at most {MAX_PIXELS} pixels; make it smaller. Pixels here:"
+    check = tf.debugging.Assert(pixels <= MAX_PIXELS, [complaint, pixels])
+    with tf.control_dependencies([check]):
+        return tf.identity(encoded)
+
+
+def _decode_unusual(encoded: tf.Tensor, choose_box: ChooseBox, rotate: bool) -> tf.Tensor:
     return tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: _decode_turned_jpeg(encoded, choose_box),
-        lambda: _slice(_decode_other(encoded), choose_box),
+        lambda: _decode_turned(encoded, choose_box, rotate),
     )
 
 
@@ -152,13 +170,14 @@ def decode(
     CMYK becomes RGB, an animation gives its first frame. Of a JPEG only the crop is decoded, which
     near its border is not always bit-equal to a crop of the decoded whole.
 
-    With `exif_rotation` the image is as its JPEG file says that it is to be seen, and the box is
-    one of this upright image; without, as it is stored.
+    With `exif_rotation` the image is as the EXIF data of its JPEG, PNG or WebP file say that it is
+    to be seen, and the box is one of this upright image; without, as it is stored.
 
     Raises:
         UsageError: `image` is neither.
         tf.errors.InvalidArgumentError: the bytes are not an image, are damaged, or are of a kind
-            that is not read (a BMP of under 8 or of 16 bits, or a compressed one).
+            that is not read (a BMP of under 8 or of 16 bits, or a compressed one, or any of more
+            than MAX_PIXELS).
     """
     image = tf.convert_to_tensor(image)
     if image.dtype == tf.string and image.shape.rank in (0, None):
@@ -167,7 +186,7 @@ def decode(
         return tf.cond(
             usual,
             lambda: _crop_jpeg(image, choose_box(tf.image.extract_jpeg_shape(image))),
-            lambda: _apart(lambda: _decode_unusual(image, choose_box)),
+            lambda: _apart(lambda: _decode_unusual(image, choose_box, exif_rotation)),
         )
     if image.dtype == tf.uint8 and image.shape.is_compatible_with([None, None, 3]):
         return _slice(image, choose_box)

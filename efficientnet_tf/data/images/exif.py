@@ -1,16 +1,17 @@
-"""Which way up a JPEG is meant: the orientation that cameras write into EXIF, and turning by it.
+"""Which way up an image is meant: the orientation that cameras write into EXIF, and turning by it.
 
 A camera stores the pixels as its sensor lies and says in one of eight numbers how to turn them.
 All here is graph ops: the same in `tf.data` and in an exported model.
 
 Orientation n means: transpose the stored image if n > 4, then reverse its rows (3, 4, 7, 8) and
-its columns (2, 3, 6, 7). Source: tag 0x0112 of TIFF 6.0, page 36, which EXIF takes over.
+its columns (2, 3, 6, 7). Source: tag 0x0112 of TIFF 6.0, page 36, which EXIF takes over. It lies in
+a segment of a JPEG, the chunk eXIf of a PNG and the chunk EXIF of a WebP; BMP and GIF have none.
 
 Differences
 - from the official TPU code and Keras: those ignore EXIF.
 - from Pillow's `exif_transpose`: EXIF is looked for among the application and comment segments
-  that open the file, where the standard has it, not after tables; only 16-bit orientations count;
-  XMP is not read.
+  that open a JPEG, where the standard has it, not after tables; only 16-bit orientations count;
+  XMP, and EXIF in a text chunk of a PNG, are not read.
 """
 
 import tensorflow as tf
@@ -40,10 +41,41 @@ def is_plain_jpeg(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def orientation(encoded: tf.Tensor) -> tf.Tensor:
-    """The EXIF orientation of a JPEG, a scalar string: int32 [] from 1 to 8.
+    """The EXIF orientation of an encoded image, a scalar string: int32 [] from 1 to 8.
 
     1, upright, if the file says nothing, or nothing that can be understood; never an error.
     """
+    return tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: orientation_of_jpeg(encoded),
+        lambda: orientation_of_others(encoded),
+    )
+
+
+def orientation_of_others(encoded: tf.Tensor) -> tf.Tensor:
+    """As `orientation`, of what is no JPEG: 60 microseconds and a copy of the file.
+
+    The name of the chunk is searched for. Going from chunk to chunk took ten times as long, and
+    four bytes of pixels that happen to be the name are followed by no TIFF header.
+    """
+    is_webp = tf.strings.substr(encoded, 0, 2) == b"RI"
+    name = tf.where(is_webp, b"EXIF", b"eXIf")
+    parts = tf.raw_ops.StringSplitV2(input=encoded[tf.newaxis], sep=name, maxsplit=1).values
+
+    def found() -> tf.Tensor:
+        content = tf.strings.substr(parts[1], 0, _SEARCHED)
+        # A WebP has the size of the chunk here, and from some cameras the mark that is a JPEG's.
+        start = tf.where(is_webp, 4, 0)
+        length = tf.strings.length(content)
+        data = tf.io.decode_raw(content, tf.uint8, fixed_length=length + _SLACK)
+        marked = tf.reduce_all(data[start : start + len(_EXIF)] == list(_EXIF))
+        return _from_tiff(data, tf.where(marked, start + len(_EXIF), start), length)
+
+    return tf.cond(tf.size(parts) > 1, found, lambda: tf.constant(1))
+
+
+def orientation_of_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    """As `orientation`, of a JPEG."""
     length = tf.minimum(tf.strings.length(encoded), _SEARCHED)
     data = tf.io.decode_raw(encoded, tf.uint8, fixed_length=length + _SLACK)
 

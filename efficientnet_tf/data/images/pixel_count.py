@@ -9,39 +9,43 @@ from typing import Any
 import tensorflow as tf
 
 _HEADER = 30  # bytes; the sizes of all kinds but JPEG lie in the first so many
+_STARTS = (b"\x89P", b"GI", b"BM", b"RI")
+# Where in the header the numbers lie, the highest byte first: widths and heights, of a WebP those
+# of its three kinds: lossy (VP8), lossless (VP8L, 28 bits of one number) and extended (VP8X).
+_PLACES = (
+    ((16, 17, 18, 19), (20, 21, 22, 23))
+    + ((7, 6), (9, 8))
+    + ((21, 20, 19, 18), (25, 24, 23, 22))
+    + ((27, 26), (29, 28), (24, 23, 22, 21), (26, 25, 24), (29, 28, 27))
+)
 
 
-def _number(header: tf.Tensor, places: list[int]) -> tf.Tensor:
-    """The whole number in the bytes at `places`, the highest first: int64 []."""
-    total = tf.constant(0, tf.int64)
-    for place in places:
-        total = total * 256 + tf.cast(header[place], tf.int64)
-    return total
+def _weights() -> list[list[int]]:
+    """[numbers, bytes]: what a byte of the header counts in each number."""
+    rows = [[0] * _HEADER for _ in _PLACES]
+    for row, places in zip(rows, _PLACES, strict=True):
+        for power, place in enumerate(reversed(places)):
+            row[place] = 256**power
+    return rows
 
 
-def _webp(header: tf.Tensor) -> tf.Tensor:
-    """Of its three kinds: lossy (VP8), lossless (VP8L) and extended (VP8X)."""
-    lossy = (_number(header, [27, 26]) % 2**14) * (_number(header, [29, 28]) % 2**14)
-    bits = _number(header, [24, 23, 22, 21])
+def pixel_count_of_others(encoded: tf.Tensor) -> tf.Tensor:
+    """As `pixel_count`, of what is no JPEG."""
+    header = tf.cast(tf.io.decode_raw(encoded, tf.uint8, fixed_length=_HEADER), tf.int64)
+    # All numbers at once: as many operations for each would take longer than a small image.
+    numbers = tf.reduce_sum(header * tf.constant(_weights(), tf.int64), axis=1)
+    png = numbers[0] * numbers[1]
+    gif = numbers[2] * numbers[3]
+    height = tf.minimum(numbers[5], tf.abs(numbers[5] - 2**32))  # negative: stored from the top
+    bmp = numbers[4] * height
+    lossy = (numbers[6] % 2**14) * (numbers[7] % 2**14)
+    bits = numbers[8]
     lossless = (bits % 2**14 + 1) * (bits // 2**14 % 2**14 + 1)
-    extended = (_number(header, [26, 25, 24]) + 1) * (_number(header, [29, 28, 27]) + 1)
+    extended = (numbers[9] + 1) * (numbers[10] + 1)
     kind = header[15]
-    return tf.where(kind == ord("X"), extended, tf.where(kind == ord("L"), lossless, lossy))
-
-
-def _other(encoded: tf.Tensor) -> tf.Tensor:
-    header = tf.io.decode_raw(encoded, tf.uint8, fixed_length=_HEADER)
-    png = _number(header, [16, 17, 18, 19]) * _number(header, [20, 21, 22, 23])
-    gif = _number(header, [7, 6]) * _number(header, [9, 8])
-    height = _number(header, [25, 24, 23, 22])
-    height = tf.minimum(height, tf.abs(height - 2**32))  # negative: stored from the top
-    bmp = _number(header, [21, 20, 19, 18]) * height
-    counts = {b"\x89P": png, b"GI": gif, b"BM": bmp, b"RI": _webp(header)}
-    magic = tf.strings.substr(encoded, 0, 2)
-    count = tf.constant(0, tf.int64)
-    for start, pixels in counts.items():
-        count = tf.where(magic == start, pixels, count)
-    return count
+    webp = tf.where(kind == ord("X"), extended, tf.where(kind == ord("L"), lossless, lossy))
+    is_kind = tf.strings.substr(encoded, 0, 2) == tf.constant(_STARTS)
+    return tf.reduce_sum(tf.stack([png, gif, bmp, webp]) * tf.cast(is_kind, tf.int64))
 
 
 def pixel_count(encoded: Any) -> tf.Tensor:
@@ -59,4 +63,4 @@ def pixel_count(encoded: Any) -> tf.Tensor:
         shape = tf.image.extract_jpeg_shape(encoded, output_type=tf.int32)
         return tf.cast(shape[0], tf.int64) * tf.cast(shape[1], tf.int64)
 
-    return tf.cond(tf.io.is_jpeg(encoded), jpeg, lambda: _other(encoded))
+    return tf.cond(tf.io.is_jpeg(encoded), jpeg, lambda: pixel_count_of_others(encoded))

@@ -8,7 +8,7 @@ Differences
 - from the paper: none; section 5.2 does not describe preprocessing.
 - from the official TPU code: crops and flips are a function of a seed handed in, not of op state;
   `eval_crop="padding"` (the rule its published accuracies were made with) is the default, its
-  present rule is `"fraction"`; other formats than JPEG are read, and EXIF turns JPEGs, unless
+  present rule is `"fraction"`; other formats than JPEG are read, and EXIF turns images, unless
   `exif_rotation=False`; an image too small for a centre crop of one pixel keeps one pixel; if
   the crop sampler gives up, the centre crop follows `interpolation` (theirs is bicubic whatever
   was asked for).
@@ -94,7 +94,7 @@ class Preprocessing:
             (TensorFlow 2's) or "bilinear" (TensorFlow 1's).
         image_dtype: "float32" keeps fractions and overshoot; "uint8" clips and truncates, a quarter
             of the bytes.
-        exif_rotation: JPEGs that a camera has marked as lying on their side are turned upright
+        exif_rotation: images that a camera has marked as lying on their side are turned upright
             before anything else, see `exif`.
 
     Raises:
@@ -114,10 +114,10 @@ class Preprocessing:
     def of(cls, image_size: int, settings: Any) -> "Preprocessing":
         """What a DataConfig, an InputContract or the like says in fields named as those here.
 
-        Fields that `settings` does not have keep their default.
+        Fields that `settings` does not have, or has None for, keep their default.
         """
-        names = [field.name for field in dataclasses.fields(cls) if hasattr(settings, field.name)]
-        return cls(image_size, **{name: getattr(settings, name) for name in names})
+        said = {each.name: getattr(settings, each.name, None) for each in dataclasses.fields(cls)}
+        return cls(image_size, **{name: value for name, value in said.items() if value is not None})
 
     def __post_init__(self) -> None:
         size = self.image_size

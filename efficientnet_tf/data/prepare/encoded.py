@@ -2,11 +2,13 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import tensorflow as tf
 
 from efficientnet_tf.data.broken import map_or, plain_message
+from efficientnet_tf.data.diagnose import label_error
 from efficientnet_tf.data.images.header import FORMATS, ImageHeader, read_header
 from efficientnet_tf.data.images.preprocessing import decode
 from efficientnet_tf.data.sources.source import SHUFFLE_BUFFER, Pass, Source
@@ -81,30 +83,31 @@ def encoded_examples(
             columns = [batch[key].numpy().tolist() for key in ("image", "label", "index")]
             for image, label, index in zip(*columns, strict=True):
                 place = source.place(split, index)
-                yield _checked(source, image, label, place, skip)
+                why = partial(source.why_unread, split, index)
+                yield _checked(source, image, label, place, skip, why)
             position += len(columns[0])
     except tf.errors.OpError as error:
+        if of_label := label_error(error, source, split):
+            raise of_label from error
         raise _failure(
             _place_after(source, split, options, position), plain_message(error)
         ) from error
 
 
 def _checked(
-    source: Source, image: bytes, label: int, place: str, skip: bool
+    source: Source, image: bytes, label: int, place: str, skip: bool, why: Callable[[], str]
 ) -> EncodedExample | None:
     header = read_header(image)
     if header is None:
-        begin = f"it begins with {image[:8]!r}" if image else "nothing could be read"
-        what = f"this is no image in one of the formats {', '.join(FORMATS)}: {begin}."
+        known = ", ".join(FORMATS)
+        what = f"this is no image in one of the formats {known}: it begins with {image[:8]!r}."
+        what = what if image else why()
         if not skip:
             raise _failure(place, what)
         logging.getLogger(__name__).warning("left out %s: %s", place, what)
         return None
-    if not 0 <= label < source.num_classes:
-        raise RunError(
-            f'{place} has label {label}, but labels of source "{source.name}" must be 0 to '
-            f"{source.num_classes - 1}. Correct the labels, or the number of classes."
-        )
+    if fault := source.label_fault(label):
+        raise RunError(f"{place} cannot be used: {fault} Correct the labels.")
     return EncodedExample(image, header, label, place)
 
 

@@ -9,10 +9,13 @@ import tensorflow as tf
 
 from efficientnet_tf.data.prepare.journal import JOURNAL
 from efficientnet_tf.data.sources import manifest
+from efficientnet_tf.data.sources.files import check_folder
 from efficientnet_tf.data.sources.manifest import PREFIXES, FileEntry, Manifest, file_name
-from efficientnet_tf.data.sources.records import count_records
+from efficientnet_tf.data.sources.records import check_record_files, count_records
 from efficientnet_tf.errors import UsageError, whole_number
+from efficientnet_tf.storage.files import read_bytes
 from efficientnet_tf.terminal.progress import progress_bar
+from efficientnet_tf.terminal.shown import is_plain, shown
 
 
 def write_manifest(
@@ -81,18 +84,24 @@ def read_class_names(path: str) -> list[str]:
         UsageError: the file cannot be read.
     """
     try:
-        with tf.io.gfile.GFile(path) as file:
-            return file.read().splitlines()
-    except (UnicodeDecodeError, tf.errors.OpError) as error:
+        text = read_bytes(path).decode("utf-8-sig")
+    except (UnicodeDecodeError, UsageError) as error:
         raise UsageError(
             f'class_names must be a text file with one name per line: "{path}": {error}'
         ) from error
+    names = re.split(r"\r?\n", re.sub(r"\r?\n$", "", text)) if text else []
+    for number, name in enumerate(names, start=1):
+        if not is_plain(name.replace("\t", " ")):
+            raise UsageError(
+                f'class_names must be text without control characters: "{path}", line {number}: '
+                f'"{shown(name)}". Remove them.'
+            )
+    return names
 
 
 def _complete_sets(data_dir: str) -> Mapping[str, list[str]]:
     """The names of each split's files, in order; splits without files are left out."""
-    if not tf.io.gfile.isdir(data_dir):
-        raise UsageError(f'a manifest is written for a folder with files; "{data_dir}" is none.')
+    check_folder(data_dir, "with TFRecord files, for which a manifest is written")
     present = set(tf.io.gfile.listdir(data_dir))
     if JOURNAL in present:
         raise UsageError(
@@ -117,6 +126,7 @@ def _complete_sets(data_dir: str) -> Mapping[str, list[str]]:
                     f"{data_dir} lacks {len(missing)} of {total} {prefix} files, such as "
                     f"{missing[0]}. Finish the download or conversion."
                 )
+            check_record_files([os.path.join(data_dir, file) for file in expected])
             sets[split] = expected
     if "train" not in sets:
         raise UsageError(f"{data_dir} holds no train-NNNNN-of-MMMMM files. Check the folder.")

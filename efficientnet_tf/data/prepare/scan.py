@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,14 @@ import tensorflow as tf
 
 from efficientnet_tf.data.broken import map_or, plain_message
 from efficientnet_tf.data.diagnose import fault
+from efficientnet_tf.data.images import exif
 from efficientnet_tf.data.images.header import read_header
 from efficientnet_tf.data.images.preprocessing import decode
 from efficientnet_tf.data.sources import manifest
 from efficientnet_tf.data.sources.source import Pass, Source
 from efficientnet_tf.errors import RunError
 from efficientnet_tf.terminal.progress import progress_bar
+from efficientnet_tf.terminal.shown import shown
 from efficientnet_tf.terminal.table import aligned
 
 SMALL_SIDE = 32  # pixels; below, a network that halves the image five times sees nothing
@@ -37,6 +40,7 @@ class ScanReport:
         colours: likewise of each kind of `ImageHeader.colours`.
         sides: the shortest and the longest side of any image, pixels; (0, 0) without images.
         small: images with a side below `SMALL_SIDE`.
+        rotated: images that are stored lying or mirrored, by their EXIF orientation.
         bad: (index, reason) of the examples that cannot be used.
         repeated: (index of the first, index, same label) of images with equal bytes.
         first: the first image with these bytes, by their hash: (index, label).
@@ -51,6 +55,7 @@ class ScanReport:
     colours: collections.Counter[str]
     sides: tuple[int, int]
     small: int
+    rotated: int
     bad: list[tuple[int, str]]
     repeated: list[tuple[int, int, bool]]
     first: dict[bytes, tuple[int, int]]
@@ -93,14 +98,18 @@ def scan(source: Source, split: str, limit: int | None = None) -> ScanReport:
         colours=collections.Counter(),
         sides=(0, 0),
         small=0,
+        rotated=0,
         bad=[],
         repeated=[],
         first={},
     )
     try:
         with progress_bar(total, " images", f"scanning {split}") as bar:
-            for image, label, index, shape in _decoded(source, split, total, report.whole):
+            for image, label, index, shape, orientation in _decoded(
+                source, split, total, report.whole
+            ):
                 _add(report, image, label, index, shape)
+                report.rotated += orientation > 1
                 bar.update()
     except tf.errors.OpError as error:
         raise RunError(
@@ -111,37 +120,38 @@ def scan(source: Source, split: str, limit: int | None = None) -> ScanReport:
 
 def _decoded(
     source: Source, split: str, total: int, whole: bool
-) -> Iterator[tuple[Any, int, int, Sequence[int]]]:
-    """(image as the source yields it, label, index, shape of the decoded image or zeros)."""
+) -> Iterator[tuple[Any, int, int, Sequence[int], int]]:
+    """(image as the source yields it, label, index, shape decoded or zeros, EXIF orientation)."""
     examples = source.examples(split, Pass(skip_errors=True))
     if not whole:
         examples = examples.take(total)
     if examples.element_spec["image"].dtype != tf.string:
         for example in examples.prefetch(_BATCH).as_numpy_iterator():
             image = example["image"]
-            yield image, int(example["label"]), int(example["index"]), image.shape
+            yield image, int(example["label"]), int(example["index"]), image.shape, 1
         return
 
     def healthy(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {**example, "shape": tf.ensure_shape(tf.shape(decode(example["image"])), [3])}
+        shape = tf.ensure_shape(tf.shape(decode(example["image"])), [3])
+        return {**example, "shape": shape, "orientation": exif.orientation(example["image"])}
 
     def damaged(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {**example, "shape": tf.zeros([3], tf.int32)}
+        return {**example, "shape": tf.zeros([3], tf.int32), "orientation": tf.constant(1)}
 
     decoded = map_or(examples, healthy, damaged)
     for batch in decoded.batch(_BATCH).prefetch(2):
-        names = ("image", "label", "index", "shape")
+        names = ("image", "label", "index", "shape", "orientation")
         yield from zip(*(batch[name].numpy().tolist() for name in names), strict=True)
 
 
 def _add(report: ScanReport, image: Any, label: int, index: int, shape: Sequence[int]) -> None:
     report.examples += 1
     if min(shape) == 0:
-        report.bad.append((index, fault(image) or "Decoding failed once, but not again."))
+        reason = fault(image, partial(report.source.why_unread, report.split, index))
+        report.bad.append((index, reason or "Decoding failed once, but not again."))
         return
-    classes = report.source.num_classes
-    if not 0 <= label < classes:
-        report.bad.append((index, f"The label is {label}, it must be 0 to {classes - 1}."))
+    if reason := report.source.label_fault(label):
+        report.bad.append((index, reason))
         return
     report.per_class[label] += 1
     header = read_header(image) if isinstance(image, bytes) else None
@@ -199,7 +209,7 @@ def table(reports: Sequence[ScanReport]) -> str:
 
 def class_name(source: Source, label: int) -> str:
     """The name of a class, or its number."""
-    return str(label) if source.class_names is None else source.class_names[label]
+    return str(label) if source.class_names is None else shown(source.class_names[label])
 
 
 def _counts(counter: collections.Counter[str]) -> str:
@@ -216,6 +226,12 @@ def warnings(reports: Sequence[ScanReport]) -> list[str]:
             found.append(
                 f"{report.split}: {report.small:,} images have a side under {SMALL_SIDE} pixels, "
                 f"the smallest of {report.sides[0]}."
+            )
+        if report.rotated:
+            found.append(
+                f"{report.split}: {report.rotated:,} of {report.examples:,} images are stored "
+                "lying or mirrored, as their EXIF orientation says. They are turned upright, but "
+                "not those of ImageNet's own files (data.exif_rotation)."
             )
         for same, what in ((True, ""), (False, " with different labels")):
             pairs = [(a, b) for a, b, equal in report.repeated if equal == same]

@@ -84,6 +84,7 @@ def load_source(
     minival: int = 0,
     test: int = 0,
     split_seed: int = 0,
+    label_offset: int = 1,
     verify_checksums: bool = False,
     image_size: int = 224,
     whole: bool = False,
@@ -108,6 +109,7 @@ def load_source(
             most 25,000 for minival). TFRecords and tfds hold a `minival` above 0 out of train even
             if they have one.
         split_seed: which images these are.
+        label_offset: the stored number of class 0 in TFRecords without a manifest.
         verify_checksums: compare the contents of TFRecords with their manifest.
         image_size: of synthetic images.
         whole: of folder and csv: every image is in test, for evaluation alone.
@@ -129,6 +131,7 @@ def load_source(
             data_dir,
             num_classes=num_classes or None,
             minival_shards=minival_shards if kind == "imagenet" else None,
+            label_offset=label_offset,
             checksums=verify_checksums,
             **held_out,
         )
@@ -168,6 +171,7 @@ def configured_source(data: DataConfig, image_size: int) -> Source:
         minival=data.minival,
         test=data.test,
         split_seed=data.split_seed,
+        label_offset=data.label_offset,
         verify_checksums=data.verify_checksums,
         image_size=image_size,
     )

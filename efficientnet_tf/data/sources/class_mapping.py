@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
+from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source, with_checked_label
 from efficientnet_tf.errors import UsageError, nearest
 
 
@@ -24,13 +24,23 @@ class RelabelledSource(Source):
 
     def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
         """One pass, see `Source.examples`."""
-        return self.inner.examples(split, how).map(
-            lambda example: {**example, "label": tf.gather(self.table, example["label"])}
-        )
+
+        def renamed(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            example = with_checked_label(example, self.inner.num_classes)
+            return {**example, "label": tf.gather(self.table, example["label"])}
+
+        return self.inner.examples(split, how).map(renamed)
 
     def place(self, split: str, index: int) -> str:
         """Where the example is kept."""
         return self.inner.place(split, index)
+
+    def label_fault(self, label: int) -> str:
+        """See `Source.label_fault`: in the numbers of the source as it is."""
+        return self.inner.label_fault(label)
+
+    def why_unread(self, split: str, index: int) -> str:
+        return self.inner.why_unread(split, index)
 
 
 def relabelled(

@@ -1,10 +1,11 @@
 """A table of path,label[,split] in a CSV file, one image a row.
 
 The first row names the columns, in any order; further columns are not used. Without such a row
-there are exactly two columns, path and label. Paths are relative to the folder of the table, or
-absolute, or gs://.... Labels are names, sorted to give the classes, or, if all are whole numbers,
-class numbers: the classes then are 0 to the largest, also where a number between does not occur
-(with a warning; if fewer than half of them occur, it is an error).
+there are exactly two columns, path and label. Commas at the end of a line mean nothing, and a first
+line `sep=;`, as Excel takes it, names another separator. Paths are relative to the folder of the
+table, or absolute, or gs://.... A label is one class. Labels are names, sorted to give the classes,
+or, if all are whole numbers, class numbers: the classes then are 0 to the largest, also where a
+number between does not occur (with a warning; if fewer than half of them occur, it is an error).
 """
 
 import csv
@@ -21,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.data.broken import plain_message
+from efficientnet_tf.data.images.names import why_not_read
 from efficientnet_tf.data.sources.files import (
     FileSource,
     check_class_names,
@@ -34,13 +36,22 @@ from efficientnet_tf.data.sources.holdout import (
     name_splits,
 )
 from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.storage.files import read_bytes
 from efficientnet_tf.storage.paths import expanded, is_remote, within
+from efficientnet_tf.terminal.shown import is_plain, shown
 
 COLUMNS = ("path", "label", "split")  # split may be missing
-_FILES_CHECKED = 1000  # looking for more would take minutes on a bucket
+_FILES_CHECKED = 1000  # of those in a bucket: looking for more would take minutes
 _LOOKED_FOR_AT_ONCE = 16
+_MAX_BYTES = 2**30  # of a table; ImageNet's has a tenth of it
 
+_SEPARATOR = re.compile(r'"?sep=(.)"?\r?\n')
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
+_NUMBER = re.compile(r"[-+]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)(e[-+]?[0-9]+)?|nan|[-+]?inf", re.I)
+_SEVERAL = re.compile("[;|]")  # between the labels of an image that has several
+
+
+_MISSING = "it does not exist"
 
 
 class _Row(NamedTuple):
@@ -66,14 +77,14 @@ def csv_source(
         whole: every image is in test, for evaluation alone.
 
     Raises:
-        UsageError: the table cannot be read, a line in it is wrong, or the classes are; or of 1,000
-            files spread over the table one does not exist.
+        UsageError: the table cannot be read, a line in it is wrong, or the classes are; or a file
+            does not exist or is no regular one (of those in a bucket, one of 1,000).
     """
     rows = _without_repeats(path, _rows(path, _text(path)))
     if not rows:
         raise UsageError(f"{path} must list images, found none.")
     folder = os.path.join(os.path.dirname(expanded(path)), "")
-    files = [within(folder, row.path) for row in rows]
+    files = [within(folder, _local(row.path)) for row in rows]
     _check_files(path, rows, files)
     class_names, labels = _classes(path, rows)
     if whole:
@@ -96,33 +107,42 @@ def csv_source(
     )
 
 
+def _local(path: str) -> str:
+    """A path of the table as Python has paths of this machine: the table's bytes are UTF-8."""
+    return path if is_remote(path) else os.fsdecode(path.encode())
+
+
 def _text(path: str) -> str:
     """The whole file, without a byte order mark."""
-    file = expanded(path)
-    if not path or not tf.io.gfile.exists(file) or tf.io.gfile.isdir(file):
-        raise UsageError(
-            f'the path must be that of a CSV file of path,label[,split], received "{path}", where '
-            "there is no file."
-        )
     try:
-        with tf.io.gfile.GFile(file, "rb") as stream:
-            content = stream.read()
+        content = read_bytes(expanded(path), _MAX_BYTES)
+    except UsageError as error:
+        raise UsageError(
+            f'the path must be that of a CSV file of path,label[,split], received "{path}": {error}'
+        ) from error
+    try:
         return content.decode("utf-8-sig")
-    except tf.errors.OpError as error:
-        raise UsageError(f"{path} cannot be read: {plain_message(error)}") from error
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{path}, line {line} is not UTF-8. Save the table as UTF-8.") from error
 
 
 def _rows(path: str, text: str) -> Iterator[_Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    named = _SEPARATOR.match(text)
+    above = 1 if named else 0
+    reader = csv.reader(
+        io.StringIO(text[named.end() :] if named else text, newline=""),
+        strict=True,
+        delimiter=named[1] if named else ",",
+    )
     columns: dict[str, int] = {}
-    width = line = 0
+    width, line = 0, above
     try:
         for cells in reader:
-            first, line = line + 1, reader.line_num  # a quoted cell may go over several lines
-            if not cells:
+            first, line = line + 1, reader.line_num + above  # a quoted cell may take several lines
+            while len(cells) > width and not cells[-1].strip():
+                cells.pop()  # spreadsheets end lines with commas where other lines are longer
+            if not any(cells):
                 continue
             if not columns:
                 columns, has_names = _columns(f"{path}, line {first}", cells)
@@ -173,6 +193,12 @@ def _row(where: str, line: int, cells: list[str], columns: dict[str, int], width
             f"{where}: the split must be one of {', '.join(SPLIT_NAMES)}, received "
             f'"{found["split"]}".' + nearest(split, SPLIT_NAMES)
         )
+    if not is_plain(found["label"]) or _SEVERAL.search(found["label"]):
+        raise UsageError(
+            f"{where}: the label must be one class, in one line of text, received "
+            f'"{shown(found["label"])}". Several labels for an image are not supported; quotes '
+            "that are not closed take the next lines in."
+        )
     # The path as it is: its name may begin with a space. Of labels and splits one copy is kept.
     return _Row(line, cells[columns["path"]], sys.intern(found["label"]), sys.intern(split))
 
@@ -204,17 +230,40 @@ def _without_repeats(path: str, rows: Iterable[_Row]) -> list[_Row]:
 
 
 def _check_files(path: str, rows: Sequence[_Row], files: Sequence[str]) -> None:
-    """Looks for up to 1,000 files, evenly spread, the first among them."""
-    chosen = range(0, len(files), -(-len(files) // _FILES_CHECKED))
+    """Looks at all files of this machine and for up to 1,000 in buckets, evenly spread."""
+    remote = [number for number, file in enumerate(files) if is_remote(file)]
+    known = {*tf.io.gfile.get_registered_schemes()}
+    for number in remote:
+        scheme = files[number].partition("://")[0]
+        if scheme not in known:
+            raise UsageError(
+                f'{path}, line {rows[number].line}: "{files[number]}" cannot be read: {scheme}:// '
+                "is no place of image files, only this machine and gs:// are. Download the files "
+                "and write their paths."
+            )
+    asked = set(remote[:: -(-len(remote) // _FILES_CHECKED) or 1])
+    chosen = [n for n, file in enumerate(files) if n in asked or not is_remote(file)]
 
-    def exists(number: int) -> bool:
+    def fault(number: int) -> str:
         file = files[number]
-        return tf.io.gfile.exists(file) if is_remote(file) else os.path.isfile(file)
+        if not is_remote(file):
+            if not os.path.exists(file):
+                return _MISSING
+            return "it is a folder" if os.path.isdir(file) else why_not_read(file)
+        try:
+            return "" if tf.io.gfile.exists(file) else _MISSING
+        except tf.errors.OpError as error:
+            return f"it cannot be reached: {plain_message(error)}"
 
     with ThreadPoolExecutor(_LOOKED_FOR_AT_ONCE) as pool:
-        missing = [
-            n for n, found in zip(chosen, pool.map(exists, chosen), strict=True) if not found
-        ]
+        faults = dict(zip(chosen, pool.map(fault, chosen), strict=True))
+    for number, reason in faults.items():
+        if reason not in ("", _MISSING):
+            raise UsageError(
+                f'{path}, line {rows[number].line}: "{shown(files[number])}" cannot be read: '
+                f"{reason}. Drop the line, or put an image in its place."
+            )
+    missing = [number for number, reason in faults.items() if reason]
     if missing:
         first = missing[0]
         hints = "Paths are relative to the folder of the table."
@@ -223,14 +272,15 @@ def _check_files(path: str, rows: Sequence[_Row], files: Sequence[str]) -> None:
         if first == 0 and rows[0].line == 1:
             hints += " If line 1 is to name the columns, call them path and label."
         raise UsageError(
-            f'{path}, line {rows[first].line}: the file "{files[first]}" does not exist, like '
-            f"{len(missing)} of {len(chosen)} looked for (of {len(files)} listed). {hints}"
+            f'{path}, line {rows[first].line}: the file "{shown(files[first])}" does not exist, '
+            f"like {len(missing)} of {len(chosen)} looked for (of {len(files)} listed). {hints}"
         )
 
 
 def _classes(path: str, rows: Sequence[_Row]) -> tuple[tuple[str, ...], np.ndarray]:
     """The class names, and the label of each row, int64."""
     names = sorted({row.label for row in rows})
+    _check_labels(path, rows, names)
     if not all(_WHOLE_NUMBER.fullmatch(name) for name in names):
         check_class_names(names, path)
         label_of = {name: label for label, name in enumerate(names)}
@@ -264,6 +314,26 @@ def _classes(path: str, rows: Sequence[_Row]) -> tuple[tuple[str, ...], np.ndarr
         )
     labels = np.array([int(row.label) for row in rows], np.int64)
     return tuple(str(number) for number in range(count)), labels
+
+
+def _check_labels(path: str, rows: Sequence[_Row], names: Sequence[str]) -> None:
+    """Refuses measured numbers, and lists of classes in one cell."""
+    single = set(names)
+    for row in rows:
+        parts = [part.strip() for part in row.label.split(",")]
+        if len(parts) > 1 and single.issuperset(parts):
+            raise UsageError(
+                f"{path}, line {row.line}: the label must be one class, received several that are "
+                f'classes by themselves: "{row.label}". Several labels for an image are not '
+                "supported; give each image one."
+            )
+    if all(map(_NUMBER.fullmatch, names)) and not all(map(_WHOLE_NUMBER.fullmatch, names)):
+        odd = next(row for row in rows if not _WHOLE_NUMBER.fullmatch(row.label))
+        raise UsageError(
+            f"{path}, line {odd.line}: labels must be names of classes or whole numbers from 0, "
+            f'received the number "{odd.label}". A network that classifies cannot learn measured '
+            "values; write classes, as whole numbers or names."
+        )
 
 
 def _checked_splits(

@@ -14,8 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.data.broken import map_or
+from efficientnet_tf.data.images.names import why_not_read
 from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
 from efficientnet_tf.errors import UsageError, nearest
+from efficientnet_tf.storage.files import is_folder, opened
+from efficientnet_tf.storage.paths import expanded, is_remote
+from efficientnet_tf.terminal.shown import is_plain, shown
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,9 +61,25 @@ class FileSource(Source):
         return numbers.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def place(self, split: str, index: int) -> str:
-        """The path; bytes of it that are not UTF-8 are shown as \\xNN."""
-        path = self.root + self.names[split][index].numpy()
-        return path.decode("utf-8", "backslashreplace")
+        """The path; bytes of it that are no plain text are shown as \\xNN."""
+        return shown(self._path(split, index))
+
+    def why_unread(self, split: str, index: int) -> str:
+        """See `Source.why_unread`: found by looking at the file."""
+        path = os.fsdecode(self._path(split, index))
+        if is_remote(path):
+            return super().why_unread(split, index)
+        if reason := why_not_read(path):
+            return f"The file cannot be read: {reason}."
+        try:
+            with opened(path) as file:
+                empty = not file.read(1)
+        except OSError as error:
+            return f"The file cannot be read: {error.strerror}."
+        return "The file is empty." if empty else "The file could not be read once, but now can be."
+
+    def _path(self, split: str, index: int) -> bytes:
+        return self.root + self.names[split][index].numpy()
 
     def labels_of(self, split: str) -> np.ndarray:
         """The label of each image."""
@@ -67,7 +87,7 @@ class FileSource(Source):
 
     def listing(self, split: str) -> list[bytes]:
         """Path within the folder, tab, class name: of each image."""
-        classes = [os.fsencode(name) for name in self.class_names or ()]
+        classes = [name.encode() for name in self.class_names or ()]
         return [
             (self.root + name).removeprefix(self.folder) + b"\t" + classes[label]
             for name, label in zip(self.names[split].numpy(), self.labels_of(split), strict=True)
@@ -99,7 +119,7 @@ def file_source(
     """
     with tf.device("CPU:0"):  # tf.data runs on the host; an accelerator would only be a detour
         names = {
-            split: tf.constant([os.fsencode(paths[row]) for row in chosen], tf.string)
+            split: tf.constant([_bytes(paths[row]) for row in chosen], tf.string)
             for split, chosen in rows.items()
         }
         labels_of = {split: tf.constant(labels[chosen], tf.int64) for split, chosen in rows.items()}
@@ -108,18 +128,47 @@ def file_source(
         num_classes=len(class_names),
         class_names=class_names,
         num_examples={split: len(chosen) for split, chosen in rows.items()},
-        root=os.fsencode(root),
-        folder=os.fsencode(root if folder is None else folder),
+        root=_bytes(root),
+        folder=_bytes(root if folder is None else folder),
         names=names,
         labels=labels_of,
     )
 
 
-def check_class_names(names: Sequence[str], where: str, hint: str = "") -> None:
-    """Refuses a single class, and two that differ only by case or by unicode normalisation.
+def _bytes(path: str) -> bytes:
+    """As the file system has it: that of a bucket knows UTF-8 only."""
+    return path.encode() if is_remote(path) else os.fsencode(path)
 
-    Such twins come of copying between file systems, and are one class for whoever made them.
-    `where` is for the message, and so is `hint`, about a single class.
+
+def check_folder(data_dir: str | None, what: str) -> None:
+    """Refuses what is no folder, here or in a bucket.
+
+    Args:
+        what: of the folder that is meant, such as "with TFRecord files", for the message.
+
+    Raises:
+        UsageError: there is none, or it cannot be known whether there is one.
+    """
+    must = f"data_dir must be a folder (or gs://bucket/folder) {what}; "
+    if data_dir is None:
+        raise UsageError(f"{must}no data_dir was given. Check the path.")
+    try:
+        if data_dir and is_folder(expanded(data_dir)):
+            return
+    except OSError as error:
+        raise UsageError(
+            f'{must}"{shown(data_dir)}" cannot be reached: {error.strerror}. Check the '
+            "connection, the credentials and the address; only gs:// is read from afar."
+        ) from error
+    raise UsageError(f'{must}"{shown(data_dir)}" is not a folder. Check the path.')
+
+
+def check_class_names(names: Sequence[str], where: str, hint: str = "") -> None:
+    """Refuses a single class, names that are no line of text, and two that are as good as equal.
+
+    Those differ only by case or by unicode normalisation: such twins come of copying between file
+    systems, and are one class for whoever made them. Names are kept in files with one on a line
+    and shown on terminals. `where` is for the message, and so is `hint`, about a single class.
 
     Raises:
         UsageError: see above; names are shown in ASCII where they look alike.
@@ -127,6 +176,13 @@ def check_class_names(names: Sequence[str], where: str, hint: str = "") -> None:
     if len(names) < 2:
         found = f'only "{names[0]}"' if names else "none"
         raise UsageError(f"at least two classes are needed, found {found} in {where}.{hint}")
+    for name in names:
+        if not is_plain(name):
+            raise UsageError(
+                f'names of classes must be one line of UTF-8 text, found "{shown(name)}" in '
+                f"{shown(where)}. Rename it, without bytes or control characters such as those "
+                "shown by numbers."
+            )
     seen: dict[str, str] = {}
     for name in names:
         key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
@@ -135,9 +191,9 @@ def check_class_names(names: Sequence[str], where: str, hint: str = "") -> None:
                 "NFC", name
             )
             how = "the unicode form of their letters" if same_case else "upper and lower case"
-            shown = [ascii(n) if same_case else f'"{n}"' for n in (seen[key], name)]
+            spelt = [ascii(n) if same_case else f'"{n}"' for n in (seen[key], name)]
             raise UsageError(
-                f"classes must differ by more than {how}: {shown[0]} and {shown[1]} in {where}. "
+                f"classes must differ by more than {how}: {spelt[0]} and {spelt[1]} in {where}. "
                 "Join them, or rename one."
             )
         seen[key] = name

@@ -16,12 +16,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import tensorflow as tf
 
-from efficientnet_tf.data.images.names import EXTENSIONS, is_image
+from efficientnet_tf.data.images.names import EXTENSIONS, is_hidden, is_image, why_not_read
 from efficientnet_tf.data.sources.files import (
     FileSource,
     check_class_names,
+    check_folder,
     check_same_classes,
     file_source,
 )
@@ -34,8 +34,8 @@ from efficientnet_tf.data.sources.holdout import (
 from efficientnet_tf.errors import UsageError
 from efficientnet_tf.storage.files import entries
 from efficientnet_tf.storage.paths import expanded, is_remote
+from efficientnet_tf.terminal.shown import shown
 
-_IGNORED = ("thumbs.db", "desktop.ini")  # written by file managers; so are names with a first dot
 _LISTED_AT_ONCE = 16  # folders; on a bucket or a network disk most of the time is waiting
 
 _Identity = tuple[int, int]  # of a folder: device and inode
@@ -47,6 +47,7 @@ class _Found:
 
     images: list[str] = dataclasses.field(default_factory=list)  # sorted, folder after folder
     others: list[str] = dataclasses.field(default_factory=list)
+    refused: dict[str, str] = dataclasses.field(default_factory=dict)  # images; why
     folders: set[_Identity] = dataclasses.field(default_factory=set)  # itself and those below
 
 
@@ -86,21 +87,17 @@ def folder_source(
             are spelt almost alike or differ between splits, a split that would be empty.
     """
     root = os.path.join(expanded(data_dir), "")
-    if not data_dir or not tf.io.gfile.isdir(root):
-        raise UsageError(
-            "data_dir must be a folder (or gs://bucket/folder) that holds a folder for each class; "
-            f'"{data_dir}" is not a folder. Check the path.'
-        )
+    check_folder(data_dir, "that holds a folder for each class")
     splits = {split: _scan(root, prefix) for split, prefix in _prefixes(root).items()}
     _check_images(root, splits.values())
-    names = _class_names(root, splits)
+    folders = _class_folders(root, splits)
 
     paths: list[str] = []
     labels: list[int] = []
     rows = {}
     for split, scanned in splits.items():
         first = len(paths)
-        for label, name in enumerate(names):
+        for label, name in enumerate(folders):
             images = scanned.classes[name].images if name in scanned.classes else []
             paths += [f"{scanned.prefix}{name}/{image}" for image in images]
             labels += [label] * len(images)
@@ -119,8 +116,16 @@ def folder_source(
         paths=paths,
         labels=table,
         rows=rows,
-        class_names=names,
+        class_names=tuple(map(_name, folders)),
     )
+
+
+def _name(folder: str) -> str:
+    """The name of a class folder as text: names are bytes, which Python may read as it likes."""
+    try:
+        return folder if is_remote(folder) else os.fsencode(folder).decode("utf-8")
+    except UnicodeError:
+        return folder  # refused by `check_class_names`
 
 
 def _prefixes(root: str) -> dict[str, str]:
@@ -174,8 +179,20 @@ def _scan_class(folder: str, ancestors: set[_Identity | None]) -> _Found:
         folders, files = _entries(os.path.join(folder, inner))
         pending += [f"{inner}{name}/" for name in reversed(folders)]
         for name in files:
-            (found.images if is_image(name) else found.others).append(inner + name)
+            if not is_image(name):
+                found.others.append(inner + name)
+            elif reason := _refusal(os.path.join(folder, inner, name)):
+                found.refused[inner + name] = reason
+            else:
+                found.images.append(inner + name)
     return found
+
+
+def _refusal(path: str) -> str:
+    """Why a file is not even opened; one that cannot be found is, when its turn comes."""
+    if is_remote(path) or not os.path.exists(path):
+        return ""
+    return why_not_read(path)
 
 
 def _entries(folder: str) -> tuple[list[str], list[str]]:
@@ -190,9 +207,7 @@ def _entries(folder: str) -> tuple[list[str], list[str]]:
 
 
 def _visible(names: Iterable[str]) -> list[str]:
-    return sorted(
-        name for name in names if not name.startswith(".") and name.lower() not in _IGNORED
-    )
+    return sorted(name for name in names if not is_hidden(name))
 
 
 def _identity(folder: str) -> _Identity | None:
@@ -209,6 +224,7 @@ def _identity(folder: str) -> _Identity | None:
 def _check_images(root: str, splits: Iterable[_Split]) -> None:
     """Refuses a folder without images in class folders; mentions what will not be used."""
     loose, others, images = [], [], 0
+    refused: list[str] = []
     for split in splits:
         beside = [split.prefix + name for name in split.files if is_image(name)]
         loose += beside
@@ -216,6 +232,9 @@ def _check_images(root: str, splits: Iterable[_Split]) -> None:
         for name, found in split.classes.items():
             others += [f"{split.prefix}{name}/{other}" for other in found.others]
             images += len(found.images)
+            refused += [
+                f"{split.prefix}{name}/{image} ({why})" for image, why in found.refused.items()
+            ]
         if split.prefix and not any(found.images for found in split.classes.values()):
             raise UsageError(
                 f"{root}{split.prefix} must hold class folders with images, found none"
@@ -229,6 +248,13 @@ def _check_images(root: str, splits: Iterable[_Split]) -> None:
             f"(looked for {', '.join(EXTENSIONS)}; other files: {_by_extension(others)})."
         )
     log = logging.getLogger(__name__)
+    if refused:
+        log.warning(
+            "%d images in %s cannot be read and are not used: %s.",
+            len(refused),
+            root,
+            _some(refused),
+        )
     if loose:
         log.warning(
             "%d images in %s lie beside the class folders and are not used: %s.",
@@ -242,18 +268,17 @@ def _check_images(root: str, splits: Iterable[_Split]) -> None:
             len(others),
             root,
             _by_extension(others),
-            others[0],
+            shown(others[0]),
         )
 
 
-def _class_names(root: str, splits: Mapping[str, _Split]) -> tuple[str, ...]:
+def _class_folders(root: str, splits: Mapping[str, _Split]) -> tuple[str, ...]:
     """The sorted class folders of train, once they have been found to be in order."""
     train = splits["train"]
     where = f"the folders of {root}{train.prefix}"
     names = tuple(sorted(train.classes))
-    check_class_names(
-        names, where, " If the classes are folders inside that one, give it as data_dir."
-    )
+    hint = " If the classes are folders inside that one, give it as data_dir."
+    check_class_names(tuple(map(_name, names)), where, hint)
     empty = [name for name in names if not train.classes[name].images]
     if empty:
         raise UsageError(
@@ -274,4 +299,4 @@ def _by_extension(files: Sequence[str]) -> str:
 
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(f'"{name}"' for name in names[:3]) + more
+    return ", ".join(f'"{shown(name)}"' for name in names[:3]) + more

@@ -20,15 +20,17 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.data.broken import map_or
-from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source
+from efficientnet_tf.data.broken import map_or, plain_message
+from efficientnet_tf.data.sources.source import IN_ORDER, Pass, Source, with_checked_label
 from efficientnet_tf.errors import RunError, UsageError
-from efficientnet_tf.storage.files import opened
+from efficientnet_tf.storage.files import check_regular, opened
+from efficientnet_tf.terminal.shown import shown
 
 FILES_READ_AT_ONCE = 16  # fixed, because the order of the records depends on it
 READ_BUFFER = 8 * 2**20  # bytes per file; small reads are slow on a bucket
 # index = file number * 2**32 + record number, so that both can be told from an index
 _FILE_BITS = 32
+_NOW_READ = "The record could not be read once, but now can be."
 
 Parse = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # record -> image, label int64 []
 
@@ -65,10 +67,12 @@ class RecordSource(Source):
     Attributes:
         files: of each split.
         parse: a record to its image (encoded, or uint8 [H, W, 3]) and label; may fail on a bad one.
+        label_offset: the stored number of class 0, for messages; `parse` takes it off.
     """
 
     files: Mapping[str, RecordFiles]
     parse: Parse
+    label_offset: int = 0
 
     def examples(self, split: str, how: Pass = IN_ORDER) -> tf.data.Dataset:
         """One pass over a shard, see `Source.examples`. What `start` leaves out is read."""
@@ -92,12 +96,49 @@ class RecordSource(Source):
         if how.skip_errors:
             image = records.map(self._example).element_spec["image"]
             return map_or(records, self._example, functools.partial(_unreadable, image))
-        return records.map(self._example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return records.map(
+            lambda record, index: with_checked_label(
+                self._example(record, index), self.num_classes
+            ),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
 
     def place(self, split: str, index: int) -> str:
         """The file and the number of the record in it."""
+        path, record = self._found(split, index)
+        return f"{shown(path)}, record {record} (counted from 0)"
+
+    def label_fault(self, label: int) -> str:
+        """See `Source.label_fault`: in the numbers that are stored."""
+        if not super().label_fault(label):
+            return ""
+        low, high = self.label_offset, self.label_offset + self.num_classes - 1
+        hint = (
+            f"If there are more than {self.num_classes} classes, give their number: num_classes; "
+            "if their numbers begin elsewhere, say where: label_offset"
+        )
+        if label < 0:
+            hint = (
+                "If the numbers begin there, say so: label_offset. The official layout counts "
+                "from 1"
+            )
+        return f"The stored label is {label + low}, it must be {low} to {high}. {hint}."
+
+    def why_unread(self, split: str, index: int) -> str:
+        """See `Source.why_unread`: found by reading the record once more."""
+        path, number = self._found(split, index)
+        try:
+            for record in tf.data.TFRecordDataset(path).skip(number).take(1):
+                empty = len(self.parse(record)[0].numpy()) == 0
+                return "The image of the record is empty." if empty else _NOW_READ
+        except tf.errors.OpError as error:
+            return plain_message(error)
+        return "The file ends before this record: it is cut off."
+
+    def _found(self, split: str, index: int) -> tuple[str, int]:
         number, record = divmod(int(index), 2**_FILE_BITS)
-        return f"{self.files[split].paths[number]}, record {record} (counted from 0)"
+        return self.files[split].paths[number], record
 
     def listing(self, split: str) -> list[bytes]:
         """Name, records and a hash of the choice among them: of each file."""
@@ -112,10 +153,7 @@ class RecordSource(Source):
 
     def _example(self, record: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         image, label = self.parse(record)
-        in_range = tf.logical_and(label >= 0, label < self.num_classes)
-        message = f"the label must be 0..{self.num_classes - 1} (num_classes says so), found"
-        with tf.control_dependencies([tf.debugging.Assert(in_range, [message, label])]):
-            return {"image": image, "label": tf.identity(label), "index": index}
+        return {"image": image, "label": label, "index": index}
 
 
 def _unreadable(image: tf.TensorSpec, record: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -233,6 +271,23 @@ def _shuffle(dataset: tf.data.Dataset, how: Pass) -> tf.data.Dataset:
         output_shapes=[[], []],
     )
     return tf.data.experimental.from_variant(variant, dataset.element_spec)
+
+
+def check_record_files(paths: Sequence[str]) -> None:
+    """Refuses what would be waited for, or read, without end.
+
+    Raises:
+        UsageError: one of the paths is there, but no regular file.
+    """
+    for path in paths:
+        try:
+            check_regular(path)
+        except FileNotFoundError:
+            continue  # said by whoever counts or reads them
+        except OSError as error:
+            raise UsageError(
+                f"{path} cannot be read: {error.strerror}. Put a TFRecord file in its place."
+            ) from error
 
 
 def count_records(path: str) -> int:

@@ -157,6 +157,9 @@ class BalancedSource(Source):
     def place(self, split: str, index: int) -> str:
         return self.base.place(split, index)
 
+    def why_unread(self, split: str, index: int) -> str:
+        return self.base.why_unread(split, index)
+
 
 def balanced(source: Source) -> BalancedSource:
     """A source whose "train" shows every class equally often; it has no other split.

@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -29,8 +30,9 @@ class Pass:
         start: so many examples of the pass are left out at its beginning, unread if possible; may
             be a tensor.
         skip_errors: an example that cannot be read comes with its index as an empty image ("" or
-            [0, 0, 3]) of label 0, so that the place of every other one in the stream stays.
-            Otherwise it ends the stream with a tf.errors.OpError.
+            [0, 0, 3]) of label 0, so that the place of every other one in the stream stays, and
+            labels come as they are: `with_checked_label` is left to the caller. Otherwise both end
+            the stream with a tf.errors.OpError.
     """
 
     shuffle: bool = False
@@ -53,6 +55,27 @@ class Pass:
 
 
 IN_ORDER = Pass()
+
+_LABEL_FAULT = "label out of range, at index:"
+
+
+def with_checked_label(example: dict[str, tf.Tensor], num_classes: int) -> dict[str, tf.Tensor]:
+    """The example; a label that is none of 0..num_classes-1 ends the stream, see `wrong_label`.
+
+    A wrong label is no damage of one example: it says that all are read wrongly. So it is never
+    passed over.
+    """
+    label = example["label"]
+    in_range = tf.logical_and(label >= 0, label < num_classes)
+    check = tf.debugging.Assert(in_range, [_LABEL_FAULT, label, example["index"]])
+    with tf.control_dependencies([check]):
+        return {**example, "label": tf.identity(label)}
+
+
+def wrong_label(message: str) -> tuple[int, int] | None:
+    """(label, index) of the example that `with_checked_label` complained of, by its message."""
+    found = re.search(rf"{_LABEL_FAULT}\] \[(-?\d+)\] \[(\d+)\]", message)
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,6 +125,16 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def place(self, split: str, index: int) -> str:
         """Where an example is kept, for messages: a path, or "path, record 7 (from 0)"."""
+
+    def label_fault(self, label: int) -> str:
+        """What is wrong with the number of a class, a sentence; "" if nothing is."""
+        if 0 <= label < self.num_classes:
+            return ""
+        return f"The label is {label}, it must be 0 to {self.num_classes - 1}."
+
+    def why_unread(self, split: str, index: int) -> str:
+        """What is wrong with an example that came as an empty image, a sentence."""
+        return "The record or file cannot be read: it is cut off, damaged, missing or forbidden."
 
     def labels_of(self, split: str) -> np.ndarray | None:
         """The label of each example, int64 [N], if it is known without reading them."""

@@ -27,7 +27,12 @@ from efficientnet_tf.data.sources.holdout import (
     default_count,
     name_splits,
 )
-from efficientnet_tf.data.sources.records import Parse, RecordFiles, RecordSource
+from efficientnet_tf.data.sources.records import (
+    Parse,
+    RecordFiles,
+    RecordSource,
+    check_record_files,
+)
 from efficientnet_tf.data.sources.tfds_features import check_features
 from efficientnet_tf.errors import RunError, UsageError, nearest, whole_number
 from efficientnet_tf.machine.packages import require
@@ -287,6 +292,7 @@ def _check_present(files: RecordFiles, present: set[str], where: str) -> None:
             f"{where} lacks {len(missing)} of {len(needed)} files: {listed} (in "
             f"{os.path.dirname(files.paths[0])}). Copy or prepare it again."
         )
+    check_record_files(files.paths)
 
 
 def _has_labels(files: RecordFiles, parse: Parse) -> bool:

@@ -6,21 +6,24 @@ The layout is that of the official code: `train-00000-of-01024` ..., `validation
 minival split, `minival-*` files.
 """
 
+import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.data.sources import manifest
+from efficientnet_tf.data.sources.files import check_folder
 from efficientnet_tf.data.sources.holdout import PAPER_MINIVAL, choose_rows, default_count
 from efficientnet_tf.data.sources.records import (
     FILES_READ_AT_ONCE,
     Parse,
     RecordFiles,
     RecordSource,
+    check_record_files,
     count_records,
 )
 from efficientnet_tf.errors import UsageError, whole_number
@@ -29,6 +32,7 @@ from efficientnet_tf.storage.paths import expanded
 LAYOUT = "train-00000-of-01024 ..., validation-00000-of-00128 ..."
 IMAGENET_TRAIN, IMAGENET_TEST = 1_281_167, 50_000  # examples
 IMAGENET_LAYOUT = (1000, 1024, 128)  # classes, train files, validation files
+_LOOKED_AT = 16  # files, and records of each, whose labels are looked at first
 
 
 def tfrecord_source(
@@ -52,21 +56,22 @@ def tfrecord_source(
     otherwise every record's header is read once, which takes long on a bucket.
 
     Args:
-        num_classes: None: as the manifest says, else 1000.
+        num_classes: None: as the manifest says, else 1000, with a warning where the labels of some
+            records reach less than half as far.
         label_offset: the stored number of class 0, if there is no manifest.
         checksums: compare the contents of all files with the manifest, not only their sizes.
 
     Raises:
-        UsageError: folder or files are missing, or no training image would be left.
+        UsageError: folder or files are missing, no training image would be left, or some record
+            has a label below `label_offset`.
         RunError: a file differs from what the manifest says, or has to be counted and is cut off.
     """
+    check_folder(
+        data_dir,
+        f"with TFRecord files {LAYOUT} (without ImageNet at hand, use the data set digits or "
+        "synthetic)",
+    )
     data_dir = expanded(data_dir or "")
-    if not data_dir or not tf.io.gfile.isdir(data_dir):
-        found = "no data_dir was given" if not data_dir else f'"{data_dir}" is not a folder'
-        raise UsageError(
-            f"data_dir must be a folder (or gs://bucket/folder) with TFRecord files {LAYOUT}; "
-            f"{found}. Without ImageNet at hand, use the data set digits or synthetic."
-        )
     stored = manifest.read(data_dir)
     classes = num_classes or (stored.num_classes if stored else IMAGENET_LAYOUT[0])
     if stored:
@@ -87,8 +92,15 @@ def tfrecord_source(
             "train": RecordFiles(_find_files(data_dir, "train")),
             "test": RecordFiles(_find_files(data_dir, "validation")),
         }
+        if tf.io.gfile.glob(f"{data_dir}/minival-*-of-*"):
+            files["minival"] = RecordFiles(_find_files(data_dir, "minival"))
     lengths = [len(files[split].paths) if split in files else 0 for split in ("train", "test")]
     is_imagenet = (classes, *lengths) == IMAGENET_LAYOUT
+    offset = stored.label_offset if stored else label_offset
+    if not stored or stored.origin is None:
+        _check_labels(
+            data_dir, files["train"].paths, classes, offset, assumed=not (num_classes or stored)
+        )
     by_shards = not minival and minival_shards is not None
     if not stored and not (is_imagenet and by_shards):
         files = {split: _counted(found) for split, found in files.items()}
@@ -102,8 +114,48 @@ def tfrecord_source(
         class_names=stored.class_names if stored else None,
         num_examples=_num_examples(files),
         files=files,
-        parse=official_parser(stored.label_offset if stored else label_offset),
+        parse=official_parser(offset),
+        label_offset=offset,
     )
+
+
+def _check_labels(
+    data_dir: str, paths: Sequence[str], classes: int, offset: int, *, assumed: bool
+) -> None:
+    """Looks at the labels of some training records before a run is built on them.
+
+    Args:
+        classes: 0..classes-1 are meant, stored with `offset` added.
+        assumed: nobody said how many classes there are.
+    """
+    chosen = list(paths[:: -(-len(paths) // _LOOKED_AT)])
+    records = tf.data.Dataset.from_tensor_slices(chosen).interleave(
+        lambda path: tf.data.TFRecordDataset(path).take(_LOOKED_AT), cycle_length=_LOOKED_AT
+    )
+    parse = official_parser(0)
+    # What cannot be read is said, or passed over, when its turn comes.
+    labels = records.map(lambda record: parse(record)[1]).ignore_errors()
+    found = sorted({int(label) for label in labels.as_numpy_iterator()})
+    if not found:
+        return
+    low, high = found[0], found[-1]
+    if low < offset and high < low + classes:  # else single labels are wrong; reading names them
+        begins = "; the official layout counts from 1" if offset == 1 else f", not at {offset}"
+        raise UsageError(
+            f"labels in {data_dir} begin at {low}{begins}. Say where they begin: "
+            f"--config.data.label_offset={low} (check-data and prepare: --label_offset={low}), or "
+            f"in a new manifest: prepare --manifest_only --label_offset={low}."
+        )
+    if assumed and 2 * (high - offset + 1) < classes:
+        logging.getLogger(__name__).warning(
+            "%s does not say how many classes there are, so %d are taken; but labels of the %d "
+            "training files looked at are no more than %d. Give the number of classes: "
+            "--config.data.num_classes (check-data and prepare: --classes).",
+            data_dir,
+            classes,
+            len(chosen),
+            high,
+        )
 
 
 def official_parser(label_offset: int) -> Parse:
@@ -195,4 +247,6 @@ def _find_files(data_dir: str, prefix: str) -> tuple[str, ...]:
             f"data_dir lacks {len(missing)} of {total} {prefix} files: {listed} (in {data_dir}). "
             "Finish the download or conversion."
         )
-    return tuple(os.path.join(data_dir, name) for name in expected)
+    paths = tuple(os.path.join(data_dir, name) for name in expected)
+    check_record_files(paths)
+    return paths

@@ -3,6 +3,7 @@
 import io
 import random
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -203,9 +204,27 @@ def test_what_cannot_be_read_is_a_data_error(
 @pytest.mark.skipif(not READS_WEBP, reason="this TensorFlow does not read WebP")
 def test_an_animation_of_gigabytes_is_refused() -> None:
     encoded = bytearray(LOSSLESS["webp, animated"][0])
-    encoded[24:30] = b"\xff\xff\0\xff\xff\0"  # 65536 x 65536, 16 GB a frame
+    encoded[24:30] = b"\xff\x3f\0\xff\x1f\0"  # 16384 x 8192, half a gigabyte a frame
     with pytest.raises(tf.errors.InvalidArgumentError, match="An animated WebP must have at most"):
         decode(bytes(encoded))
+
+
+@pytest.mark.parametrize("kind", ["png", "bmp", "webp"])
+def test_an_image_of_gigabytes_is_refused_by_its_header(kind: str) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, kind, **({"lossless": True} if kind == "webp" else {}))
+    encoded = bytearray(file.getvalue())
+    if kind == "png":
+        encoded[16:24] = struct.pack(">II", 20_000, 20_000)
+        checksum = struct.pack(">I", zlib.crc32(encoded[12:29]))
+        encoded[29:33] = checksum
+    elif kind == "bmp":
+        encoded[18:26] = struct.pack("<ii", 20_000, -20_000)
+    else:
+        encoded[21:25] = struct.pack("<I", 0x3FFF | 0x3FFF << 14)
+    for exif_rotation in (True, False):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="An image must have at most"):
+            decode(bytes(encoded), exif_rotation=exif_rotation)
 
 
 def test_32_bit_bmp_with_the_usual_masks_is_read() -> None:

@@ -165,6 +165,52 @@ def test_boxes_are_those_of_the_upright_image(value: int) -> None:
     np.testing.assert_array_equal(preprocessing.for_eval(encoded), preprocessing.for_eval(upright))
 
 
+@pytest.mark.parametrize("kind", ["PNG", "PNG after the pixels", "WEBP", "WEBP of a camera"])
+def test_png_and_webp_are_turned_as_pillow_turns_them(kind: str) -> None:
+    picture = Image.fromarray(PIXELS).resize((61, 43))
+    for value in range(1, 9):
+        tags = Image.Exif()
+        tags[0x010F], tags[0x0112] = "maker", value
+        file = io.BytesIO()
+        options = {"lossless": True} if kind.startswith("WEBP") else {}
+        # Pillow strips the six bytes "Exif\0\0" that some cameras write into WebP.
+        data = tags.tobytes().removeprefix(b"Exif\0\0")
+        data = b"Exif\0\0" + data if kind == "WEBP of a camera" else data
+        picture.save(file, kind.split()[0], exif=data, **options)
+        encoded = file.getvalue()
+        if kind == "PNG after the pixels":  # where exiftool writes it
+            start = encoded.index(b"eXIf") - 4
+            end = start + 12 + int.from_bytes(encoded[start : start + 4], "big")
+            chunk, last = encoded[start:end], encoded.index(b"IEND") - 4
+            encoded = encoded[:start] + encoded[end:last] + chunk + encoded[last:]
+        assert orientation(encoded) == value
+        stored = decode(encoded, exif_rotation=False).numpy()
+        np.testing.assert_array_equal(stored, np.asarray(picture))
+        np.testing.assert_array_equal(decode(encoded), as_seen(stored, value))
+        box = [3, 8, 21, 30]
+        cut = decode(encoded, lambda _, box=box: tf.constant(box))
+        np.testing.assert_array_equal(cut, as_seen(stored, value)[3:24, 8:38])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_no_bytes_of_other_kinds_make_the_search_fail_or_hang(kind: str) -> None:
+    search = tf.function(exif.orientation, input_signature=[tf.TensorSpec([], tf.string)])
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, kind, exif=tags)
+    valid, draw = file.getvalue(), random.Random(0)
+    seen = set()
+    for _ in range(1_000):
+        mutated = bytearray(valid[: draw.choice([2, 9, 13, 19, 25, 45, len(valid), len(valid)])])
+        for _ in range(draw.randint(0, 3)):
+            mutated[draw.randrange(len(mutated))] = draw.choice([0, 1, 127, 255])
+        seen.add(int(search(tf.constant(bytes(mutated)))))
+    assert {1, 6} <= seen <= set(range(1, 9))
+    many = b"\x89PNG\r\n\x1a\n" + 500_000 * (bytes(4) + b"tEXt" + bytes(4))
+    assert int(search(tf.constant(many))) == 1
+
+
 def test_rotation_can_be_left_out() -> None:
     encoded = with_exif(jpeg(), oriented(6))
     as_stored = Preprocessing(32, exif_rotation=False)

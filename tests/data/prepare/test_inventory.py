@@ -38,7 +38,7 @@ def test_official_files(make_imagenet) -> None:
 
 
 def test_what_is_refused(make_imagenet, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r'for a folder with files; ".*nowhere" is none'):
+    with pytest.raises(UsageError, match=r'a manifest is written; ".*nowhere" is not a folder'):
         write_manifest(str(tmp_path / "nowhere"), num_classes=3)
     with pytest.raises(UsageError, match="holds no train-NNNNN-of-MMMMM files"):
         write_manifest(str(tmp_path), num_classes=3)

@@ -1,5 +1,6 @@
 """What a scan of a data set counts, and what it finds broken or odd."""
 
+import io
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from efficientnet_tf.data.prepare.conversion import prepare
 from efficientnet_tf.data.prepare.scan import ScanReport, scan, table, warnings
@@ -96,6 +98,22 @@ def test_broken_examples_are_named(scanned: Any, tmp_path: Path, photos: list[by
     assert label.startswith(f"{place} 3 (counted from 0): ")
     assert test.broken == []
     assert "  3  " in table([train, test]).splitlines()[2]  # the column "unusable"
+
+
+def test_turned_images_are_counted(scanned: Any) -> None:
+    def turned(kind: str, orientation: int) -> bytes:
+        tags, file = Image.Exif(), io.BytesIO()
+        tags[0x0112] = orientation
+        Image.new("RGB", (40, 50 + orientation)).save(file, kind, exif=tags)
+        return file.getvalue()
+
+    images = [turned("JPEG", 6), turned("PNG", 3), turned("WEBP", 8), turned("JPEG", 1), jpeg(1)]
+    train, test = scanned([(image, 1) for image in images], [(jpeg(4), 1)])
+    assert (train.rotated, test.rotated) == (3, 0)
+    assert any(
+        line.startswith("train: 3 of 5 images are stored lying or mirrored, as their EXIF")
+        for line in warnings([train, test])
+    )
 
 
 def test_labels_that_a_source_lets_pass() -> None:

@@ -1,5 +1,6 @@
 """Tables of images: columns, labels as names or numbers, splits, and errors with their line."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from efficientnet_tf.data.sources.files import FileSource
 from efficientnet_tf.errors import UsageError
 
 Write = Callable[..., str]
+SPLITS = ("train", "minival", "test")
 SIX = ("a.png", "b.png", "c.png", "d.png", "e.png", "f.png")
 
 
@@ -179,18 +181,75 @@ def test_a_path_twice_counts_once(write: Write, caplog: pytest.LogCaptureFixture
         csv_source(write("path,label,split", "a.png,x,train", "a.png,x,test"))
 
 
-def test_only_some_files_are_looked_for(write: Write, tmp_path: Path) -> None:
-    lines = [f"{number}.png,{number % 2}" for number in range(3000)]
+def test_of_files_in_a_bucket_only_some_are_looked_for(write: Write) -> None:
+    lines = [f"ram://some/{number}.png,{number % 2}" for number in range(3000)]
     for number in range(0, 3000, 3):
-        (tmp_path / f"{number}.png").write_bytes(b"")
+        with tf.io.gfile.GFile(f"ram://some/{number}.png", "w") as file:
+            file.write("")
     assert sum(csv_source(write(*lines)).num_examples.values()) == 3000
-    (tmp_path / "30.png").unlink()
-    (tmp_path / "2997.png").unlink()
+    tf.io.gfile.remove("ram://some/30.png")
+    tf.io.gfile.remove("ram://some/2997.png")
     with pytest.raises(
         UsageError,
         match=r'line 31: the file ".*/30.png" does not exist, like 2 of 1000 looked for \(of 3000',
     ):
         csv_source(write(*lines))
+
+
+def test_of_files_here_all_are_looked_at(write: Write, tmp_path: Path) -> None:
+    lines = [f"{number}.png,{number % 2}" for number in range(1500)]
+    for number in range(1500):
+        (tmp_path / f"{number}.png").write_bytes(b"")
+    assert sum(csv_source(write(*lines)).num_examples.values()) == 1500
+    (tmp_path / "1201.png").unlink()
+    with pytest.raises(UsageError, match=r"line 1202: .* not exist, like 1 of 1500 looked for"):
+        csv_source(write(*lines))
+    os.mkfifo(tmp_path / "1201.png")
+    (tmp_path / "1203.png").unlink()
+    (tmp_path / "1203.png").mkdir()
+    with pytest.raises(UsageError, match=r'line 1202: .*1201.png" cannot be read: it is a named p'):
+        csv_source(write(*lines))
+    (tmp_path / "1201.png").unlink()
+    (tmp_path / "1201.png").write_bytes(b"")
+    with pytest.raises(UsageError, match=r'line 1204: .*1203.png" cannot be read: it is a folder'):
+        csv_source(write(*lines))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["sep=,", "path,label", *LABELLED],
+        ['"sep=,"', *LABELLED],
+        ["sep=;", "path;label", *(line.replace(",", ";") for line in LABELLED)],
+        ["path,label,,", *(f"{line},," for line in LABELLED), ",,,", ",,"],
+        ["path,label", *(f"{line}," for line in LABELLED), ","],
+        [f"{line},," for line in LABELLED],
+    ],
+)
+def test_tables_as_spreadsheets_write_them(write: Write, lines: list[str]) -> None:
+    source = csv_source(write(*lines, end="\r\n"))
+    assert source.class_names == ("cat", "dog")
+    assert rows(source, "train") | rows(source, "minival") | rows(source, "test") == MEANT
+
+
+def test_lines_are_counted_from_the_top_of_the_file(write: Write) -> None:
+    with pytest.raises(UsageError, match="line 3: the split must be one of"):
+        csv_source(write("sep=,", "path,label,split", "a.png,x,trian"))
+
+
+def test_paths_are_utf8_where_python_takes_names_for_ascii(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").rename(tmp_path / "ä.png")
+    table = write(*(line.replace("a.png", "ä.png") for line in LABELLED))
+
+    def as_ascii(name: bytes) -> str:
+        return name.decode("ascii", "surrogateescape")
+
+    monkeypatch.setattr(os, "fsdecode", as_ascii)  # with PYTHONUTF8=0 and LC_ALL=C
+    source = csv_source(table)
+    places = {source.place(split, i) for split in SPLITS for i in range(source.num_examples[split])}
+    assert str(tmp_path / "ä.png") in places
 
 
 HEAD = "path,label,split"
@@ -223,6 +282,17 @@ HEAD = "path,label,split"
         (["a.png,cat", "b.png,cat"], 'two classes are needed, found only "cat" in .*table.csv'),
         (["a.png,cat", "b.png,dog"], "test must leave one example of every class"),
         (["path,label"], "table.csv must list images, found none"),
+        (["a.png,0.5", "b.png,1.5"], 'line 1: labels must be names .* the number "0.5". A net'),
+        (["a.png,1", "b.png,1.0"], 'line 2: labels must be names .* received the number "1.0"'),
+        (['a.png,"0,5"', 'b.png,"1,5"'], 'line 1: labels must be .* the number "0,5"'),
+        (["a.png,1e3", "b.png,nan"], 'line 1: labels must be names .* the number "1e3"'),
+        (["a.png,cat;indoor", "b.png,dog"], 'line 1: the label must be one class.*"cat;indoor"'),
+        (["a.png,dog", "b.png,cat|indoor"], 'line 2: the label must be one class.*"cat|indoor"'),
+        (["a.png,x", 'b.png,"x, y"', "c.png,y"], 'line 2: .* one class, received several .*"x, y"'),
+        (["a.png,x", 'b.png,"big', 'cat"'], r'line 2: .*one line of text, received "big.x0acat"'),
+        (["a.png,x", "b.png,\x1b[2Jy"], r'line 2: the label must be .* received ".x1b\[2Jy"'),
+        (["https://host/a.png,x", "b.png,y"], 'line 1: "https://host/a.png" cannot be read: https'),
+        (["a.png,x", "hTTp://host/b.png,y"], 'line 2: "hTTp://host/b.png" cannot be read: hTTp://'),
         ([], "table.csv must list images, found none"),
         (["file,class", "a.png,x"], 'line 1: the file ".*file" does not .* call them path and'),
         (["a.png,x", "sub\\b.png,y"], r"line 2: the file .* like 1 of 2 .* folders with /\."),
@@ -249,9 +319,14 @@ def test_encodings_and_missing_tables(
             csv_source(path)
 
     def denied(*_: object) -> None:
-        raise tf.errors.PermissionDeniedError(None, None, "Permission denied")
+        raise PermissionError(13, "Permission denied")
 
     table = write(*LABELLED)
-    monkeypatch.setattr(tf.io.gfile, "GFile", denied)
-    with pytest.raises(UsageError, match="table.csv cannot be read: Permission denied."):
+    monkeypatch.setattr("builtins.open", denied)
+    with pytest.raises(UsageError, match='table.csv" cannot be read: Permission denied.'):
+        csv_source(table)
+    monkeypatch.undo()
+    os.remove(table)
+    os.mkfifo(table)
+    with pytest.raises(UsageError, match='table.csv" cannot be read: it is a named pipe'):
         csv_source(table)

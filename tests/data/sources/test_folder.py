@@ -200,7 +200,7 @@ def test_a_bucket(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_listings_of_a_bucket_mark_folders(monkeypatch: pytest.MonkeyPatch) -> None:
-    gfile = folder.tf.io.gfile
+    gfile = tf.io.gfile
     monkeypatch.setattr(gfile, "listdir", lambda path: ["b/", "a.jpg", "x.txt", ".h/", "a/"])
     monkeypatch.setattr(gfile, "isdir", lambda path: False)
     assert folder._entries("gs://bucket/set") == (["a", "b"], ["a.jpg", "x.txt"])
