@@ -3,6 +3,7 @@
 #   make test       lint, types and all tests but the slow ones
 #   make test-slow  the slow ones
 #   make test-browser  the report in a real browser, which it installs on Debian or Ubuntu
+#   make test-faults  hundreds of faults and thousands of damaged inputs; SEED=N repeats a campaign
 #   make check      lint and types only
 #   make test-tf219 the tests that are not slow on the TensorFlow of the TPU wheel
 #   make test-pythons  README's installation on every Python at hand and beside Colab's packages
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 DEMO_DIR ?= runs/demo
 SOURCES := efficientnet_tf configs scripts tests main.py setup.py
 
-.PHONY: demo test test-browser test-slow test-tf219 test-pythons tpu-check check format bench
+.PHONY: demo test test-browser test-faults test-slow test-tf219 test-pythons tpu-check check format bench
 
 # pip first, for the one that comes with Python 3.10 tries versions for ten minutes and more. Then
 # with its progress shown: hundreds of megabytes come. The stamp is newer than what asks for them.
@@ -71,6 +72,9 @@ test-browser: $(VENV)/.installed-test
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow
+
+test-faults: $(VENV)/.installed-test
+	PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m faults.campaign $(SEED:%=--seed=%)
 
 test-tf219: $(VENV_TF219)/.installed
 	$(VENV_TF219)/bin/python -m pytest -n 2 --dist=worksteal

@@ -24,8 +24,12 @@ class Stopped(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the lines that follow; its kind, if it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """What an error says, without the lines that follow; its kind, if it says nothing.
+
+    TensorFlow's names of nodes and operations are left out.
+    """
+    said = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error)).strip()
+    return (said or type(error).__name__).splitlines()[0]
 
 
 def on_one_line(error: BaseException, limit: int = 300) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from efficientnet_tf.errors import RunError, UsageError, nearest
+from efficientnet_tf.errors import RunError, UsageError, first_line, nearest
 
 MODELS = ("efficientnet-b0", "efficientnet-b1", "efficientnet-edgetpu-S")
 
@@ -25,6 +25,18 @@ def test_nearest_offers_the_closest_first() -> None:
     offered = nearest("weight_decy", ["ema_decay", "weight_decay", "decay_epochs"])
     assert offered.startswith(' Did you mean "weight_decay"')
     assert offered.endswith("?")
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("no space left\nand more", "no space left"),
+        ("{{function_node __wrapped__SaveV2}} no space left [Op:SaveV2]", "no space left"),
+        ("", "ValueError"),
+    ],
+)
+def test_the_first_line_is_without_names_of_tensorflow(said: str, line: str) -> None:
+    assert first_line(ValueError(said)) == line
 
 
 def test_wrong_use_and_failed_runs_are_told_apart() -> None:

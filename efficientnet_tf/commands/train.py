@@ -20,7 +20,7 @@ from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.evaluation.request import FLAGS as OF_EVALUATE
 from efficientnet_tf.models.networks import configured
 
-LASTS = True
+RESUMABLE = LASTS = True
 _MODES = ("train_and_eval", "train", "eval", "export")
 NEEDS = ("jinja2", "matplotlib", "PIL")
 

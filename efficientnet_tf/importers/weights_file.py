@@ -135,7 +135,7 @@ def _checked(path: str) -> tuple[Any, dict[str, str]]:
     version = metadata.get("format_version", "")
     if not version.isdecimal() or int(version) > FORMAT_VERSION:
         raise UsageError(
-            f'weights: "{path}" has format version "{version}", this program reads up to '
+            f'weights: "{path}" has format version "{version[:9]}", this program reads up to '
             f"{FORMAT_VERSION}. It was written by efficientnet_tf "
             f"{metadata.get('efficientnet_tf', '(unknown)')}: update this one."
         )

@@ -4,7 +4,6 @@ Images are decoded and answered in batches. A file that is no image is found by 
 so it costs a few small batches and takes no other image with it.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +20,21 @@ from efficientnet_tf.inference.graph_check import check_graph
 from efficientnet_tf.inference.prediction_table import FilePrediction, Prediction, Unusable
 from efficientnet_tf.runs.trained_model import TrainedModel
 from efficientnet_tf.storage.files import exists, is_folder, opened
+from efficientnet_tf.storage.json_files import read_object
+from efficientnet_tf.storage.paths import is_remote
 from efficientnet_tf.terminal.shown import shown
 
 BATCH_SIZE = 32
 TOP = 5
 _SIGNATURE, _INPUT = "serving_default", "image_bytes"
 _READERS = 8  # files read at once
+# Of a SavedModel: they are looked at before TensorFlow reads them.
+_FILES = (
+    "saved_model.pb",
+    "variables/variables.index",
+    "variables/variables.data-00000-of-00001",
+)
+_MOST_BYTES = 2**31
 
 __all__ = ["Classifier", "Prediction", "Predictor", "Unusable"]
 
@@ -213,20 +221,30 @@ def _load(directory: str) -> Any:
         )
     check_graph(directory)
     try:
+        for file in _FILES:
+            _check_file(os.path.join(directory, file))
         return tf.saved_model.load(directory)
-    except (tf.errors.OpError, OSError) as error:
-        reason = first_line(error)
+    except Exception as error:  # a damaged graph raises whatever its first wrong word leads to
+        reason = first_line(error).rstrip(".")
         raise UsageError(
-            f'the SavedModel in "{directory}" cannot be read: {reason}. Export it again.'
+            f'the SavedModel in "{directory}" cannot be read: {reason}.\nExport it again.'
         ) from error
+
+
+def _check_file(path: str) -> None:
+    """Raises an OSError for what TensorFlow would wait for or read without end."""
+    if is_remote(path) or not os.path.exists(path):
+        return
+    if not os.path.isfile(path) or os.path.getsize(path) > _MOST_BYTES:
+        raise OSError(f"{os.path.basename(path)} is no regular file, or larger than 2 GB")
 
 
 def _stored_names(directory: str) -> list[str] | None:
     """Of the metadata beside the model, which other exports may lack."""
+    path = os.path.join(directory, "metadata.json")
     try:
-        with tf.io.gfile.GFile(os.path.join(directory, "metadata.json")) as file:
-            return json.load(file).get("class_names")
-    except (tf.errors.OpError, OSError, ValueError, AttributeError):
+        return read_object(path, "").get("class_names") if exists(path) else None
+    except UsageError:
         return None
 
 

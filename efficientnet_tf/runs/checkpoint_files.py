@@ -13,6 +13,7 @@ from typing import Any
 from efficientnet_tf.errors import UsageError, first_line
 from efficientnet_tf.storage.files import entries, exists, write_text
 from efficientnet_tf.storage.json_files import read_records
+from efficientnet_tf.storage.paths import is_remote
 
 NEWEST, BEST = "checkpoints", "best"
 _FILE = re.compile(r"ckpt-(\d{1,18})\.(index|data-\d+-of-\d+)")
@@ -96,6 +97,7 @@ def first_readable(
     reasons = []
     for path in paths:
         try:
+            _check_regular(path)
             found = read(path)
         except UnreadableCheckpoint as error:
             reasons.append(first_line(error))
@@ -104,6 +106,16 @@ def first_readable(
             say(f"warning: {reason} Taken in its place: {path}")
         return found
     raise UsageError("\n".join([*reasons, f"No other checkpoint is there. {_ANEW}"]))
+
+
+def _check_regular(path: str) -> None:
+    """Raises an UnreadableCheckpoint for a file that TensorFlow would wait for without end."""
+    folder, name = os.path.split(path)
+    for each in _names(folder)[1] if not is_remote(path) else ():
+        if each.startswith(f"{name}.") and not os.path.isfile(os.path.join(folder, each)):
+            raise UnreadableCheckpoint(
+                f'the checkpoint "{path}" cannot be read: {each} is no regular file.'
+            )
 
 
 def check_not_begun(model_dir: str) -> None:

@@ -14,6 +14,7 @@ from efficientnet_tf.errors import UsageError, first_line
 from efficientnet_tf.storage.files import opened
 from efficientnet_tf.storage.paths import is_remote
 
+_MOST_BYTES = 2**29  # of a file that is read whole; a history of a million steps has less
 _LARGEST = 2**53  # up to which every whole number is a float, too
 
 
@@ -31,11 +32,13 @@ def read_text(path: str, remedy: str) -> str:
         remedy: what to do about a file that cannot be used, a sentence.
 
     Raises:
-        UsageError: it cannot be read, or is no regular file or no UTF-8 text.
+        UsageError: it cannot be read, is too large, or is no regular file or no UTF-8 text.
     """
     try:
         if not is_remote(path) and os.path.exists(path) and not os.path.isfile(path):
             raise OSError("it is no regular file")  # a pipe would be waited for without end
+        if not is_remote(path) and os.path.exists(path) and os.path.getsize(path) > _MOST_BYTES:
+            raise OSError(f"it has more than {_MOST_BYTES:,} bytes")
         with opened(path) as file:
             content = file.read()
     except OSError as error:

@@ -15,8 +15,11 @@ NAME = "run.lock"
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND
 
 
-def lock(file: IO[bytes]) -> bool:
-    """Locks an open file until it is closed here and in the processes that inherit it.
+def lock(file: IO[bytes] | int) -> bool:
+    """Locks an open file or folder until it is closed here and in the processes that inherit it.
+
+    Args:
+        file: or the number of what is open.
 
     On a folder that hosts share by NFS it counts for all of them.
 
@@ -81,3 +84,29 @@ def held(folder: str) -> Iterator[None]:
             if is_new and os.path.isdir(folder) and os.listdir(folder) == [NAME]:
                 os.remove(os.path.join(folder, NAME))
                 os.rmdir(folder)
+
+
+@contextlib.contextmanager
+def alone(flag: str, folder: str) -> Iterator[None]:
+    """Holds a folder that is there, without a file in it, for the length of the block.
+
+    Args:
+        flag: that named the folder, as in "--output_dir".
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    try:
+        descriptor = None if is_remote(folder) else os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders; and what cannot be opened is said by who reads it
+        descriptor = None
+    try:
+        if descriptor is not None and not lock(descriptor):
+            raise UsageError(
+                f'{flag}: another process is at work in "{folder}".\n'
+                "Wait for it or stop it, or give another folder."
+            )
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

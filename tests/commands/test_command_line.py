@@ -193,6 +193,17 @@ def test_a_run_that_fails_on_the_way_has_exit_code_1(
     assert capsys.readouterr().err == "error: the disk is full\n"
 
 
+def test_ctrl_c_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(argv: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "_run", interrupted)
+    assert command_line.main(["main.py"]) == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
 def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(argv: Any) -> None:
         raise ValueError("a bug, not a user's mistake")

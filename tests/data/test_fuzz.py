@@ -13,37 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from mutation import mutate
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "images"
 SIZE = 32
 RECORDS = 5  # in a file
 TIMEOUT = 600  # seconds; all of them take about forty
-
-
-def mutate(data: bytes, random: np.random.RandomState) -> bytes:
-    """One to three random changes: bytes, bits, cuts, insertions, repeated and zeroed stretches."""
-    changed = bytearray(data)
-    for _ in range(random.randint(1, 4)):
-        if not changed:
-            break
-        # Half of the changes hit the header, where the sizes are.
-        end = min(len(changed), 700) if random.rand() < 0.5 else len(changed)
-        start = random.randint(end)
-        stop = min(len(changed), start + random.randint(1, 200))
-        kind = random.randint(6)
-        if kind == 0:
-            changed[start] ^= 1 << random.randint(8)
-        elif kind == 1:
-            changed[start] = random.choice([0, 1, 127, 128, 254, 255])
-        elif kind == 2:
-            del changed[start:]
-        elif kind == 3:
-            del changed[start:stop]
-        elif kind == 4:
-            changed[start:start] = changed[start:stop]
-        else:
-            changed[start:stop] = bytes(random.bytes(stop - start))
-    return bytes(changed)
 
 
 def originals() -> list[bytes]:
@@ -151,8 +126,9 @@ def fuzz_files(folder: Path, count: int) -> tuple[int, int]:
     ("images", "files"), [(200, 50), pytest.param(1600, 400, marks=pytest.mark.slow)]
 )
 def test_mutated_bytes_never_crash_or_hang(images: int, files: int) -> None:
-    command = [sys.executable, __file__, str(images), str(files)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+    command = [sys.executable, "-m", "data.test_fuzz", str(images), str(files)]
+    tests = Path(__file__).parents[1]
+    result = subprocess.run(command, cwd=tests, capture_output=True, text=True, timeout=TIMEOUT)
     assert result.returncode == 0, result.stderr[-3000:]
     usable, unusable, whole, broken = map(int, result.stdout.split()[-4:])
     assert usable + unusable == images

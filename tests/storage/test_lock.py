@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from efficientnet_tf.errors import UsageError
-from efficientnet_tf.storage.lock import NAME, held, lock
+from efficientnet_tf.storage.lock import NAME, alone, held, lock
 
 ROOT = Path(__file__).parents[2]
 HOLD = "import sys; from efficientnet_tf.storage.lock import lock; print(lock(open(sys.argv[1])))"
@@ -62,3 +62,17 @@ def test_a_folder_in_which_nothing_was_left_is_removed(tmp_path: Path) -> None:
         pass
     with held("gs://bucket/run"):
         pass
+
+
+def test_a_folder_is_held_without_a_file_in_it(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")  # Windows
+    folder = str(tmp_path)
+    with alone("--output_dir", folder):
+        with (
+            pytest.raises(UsageError, match="--output_dir: another process is at work in") as error,
+            alone("--output_dir", folder),
+        ):
+            pass
+        assert folder in str(error.value)
+    with alone("--output_dir", folder):
+        assert list(tmp_path.iterdir()) == []

@@ -23,6 +23,7 @@ from efficientnet_tf.data.prepare.shard_writer import ShardWriters, serialise
 from efficientnet_tf.data.sources.manifest import PREFIXES, FileEntry, Manifest, file_name
 from efficientnet_tf.data.sources.source import Source
 from efficientnet_tf.errors import RunError, UsageError, nearest, whole_number
+from efficientnet_tf.storage.lock import alone
 from efficientnet_tf.terminal.progress import progress_bar
 
 LABEL_OFFSET = 1  # official files number the classes from 1
@@ -72,6 +73,21 @@ def prepare(
         raise UsageError(f"threads must be a whole number of at least 1, received {threads!r}.")
     plan = _plan(source, splits, shards or {})
     identity = _identity(source, options, plan)
+    journal.make_folder(output_dir)
+    with alone("--output_dir", output_dir):
+        return _write(source, output_dir, options, plan, identity, threads, say)
+
+
+def _write(
+    source: Source,
+    output_dir: str,
+    options: StreamOptions,
+    plan: dict[str, list[_Shard]],
+    identity: dict[str, Any],
+    threads: int,
+    say: Say,
+) -> Manifest:
+    """What is missing of the files, and the manifest."""
     finished = journal.begin(output_dir, identity)
     total = sum(map(len, plan.values()))
     if len(finished) == total:

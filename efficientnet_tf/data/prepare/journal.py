@@ -24,12 +24,11 @@ JOURNAL = "manifest.partial.jsonl"
 _OTHER_FOLDER = "Use the same arguments to go on, or another output_dir for another data set."
 
 
-def begin(output_dir: str, identity: Mapping[str, Any]) -> dict[str, FileEntry]:
-    """Makes the folder and the journal; the files that are finished already, by name.
+def make_folder(output_dir: str) -> None:
+    """Makes the folder if it is not there.
 
     Raises:
-        UsageError: the folder cannot be written, or holds something else.
-        RunError: its manifest or journal is damaged.
+        UsageError: it cannot be made.
     """
     try:
         tf.io.gfile.makedirs(output_dir)
@@ -37,6 +36,15 @@ def begin(output_dir: str, identity: Mapping[str, Any]) -> dict[str, FileEntry]:
         raise UsageError(
             f'output_dir must be a folder that can be made: "{output_dir}": {plain_message(error)}'
         ) from error
+
+
+def begin(output_dir: str, identity: Mapping[str, Any]) -> dict[str, FileEntry]:
+    """Begins the journal of a folder; the files that are finished already, by name.
+
+    Raises:
+        UsageError: the folder holds something else.
+        RunError: its manifest or journal is damaged.
+    """
     stored = manifest_lib.read(output_dir)
     if stored is not None:
         _check_identity(output_dir, manifest_lib.MANIFEST, stored.origin, identity)
