@@ -528,6 +528,15 @@ def _check_sizes(config: ExperimentConfig) -> None:
         )
 
 
+def check_kind(config: Any) -> None:
+    """Raises a UsageError if it is no ExperimentConfig."""
+    if not isinstance(config, ExperimentConfig):
+        raise UsageError(
+            "the config file's get_config() must return an efficientnet_tf.config."
+            f"ExperimentConfig, received {type(config).__name__}."
+        )
+
+
 def _check_fields(config: ExperimentConfig) -> None:
     for name, field, value in fields(config):
         check_value(name, field, value)
@@ -543,11 +552,7 @@ def finish(config: Any, given: Iterable[str] = ()) -> ExperimentConfig:
         UsageError: not an ExperimentConfig, a wrong type, a value out of range, or fields that do
             not fit together.
     """
-    if not isinstance(config, ExperimentConfig):
-        raise UsageError(
-            "the config file's get_config() must return an efficientnet_tf.config."
-            f"ExperimentConfig, received {type(config).__name__}."
-        )
+    check_kind(config)
     _check_fields(config)
     if "_rule" in config.__dict__:
         names = set(given)

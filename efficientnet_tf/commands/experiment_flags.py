@@ -145,6 +145,7 @@ def parse_experiment(
             f"--config: the file cannot be used: {type(error).__name__}: {error}. It must be "
             "Python with a function get_config(), such as configs/digits.py."
         ) from error
+    config_lib.check_kind(config)
     given = take.given()
     if given.model is not None:
         config.model.name = given.model

@@ -33,7 +33,7 @@ def check_graph(directory: str) -> None:
         stored = saved_model_pb2.SavedModel.FromString(read_bytes(path))
     except DecodeError as error:
         raise UsageError(
-            f'the SavedModel in "{directory}" cannot be read: it is damaged. Export it again.'
+            f'the SavedModel in "{directory}" cannot be read: it is damaged.\nExport it again.'
         ) from error
     for graph in stored.meta_graphs:
         found = sorted(set(_harmful(graph)))

@@ -219,11 +219,13 @@ def _load(directory: str) -> Any:
             f'no SavedModel in "{directory}" (expected a file saved_model.pb). '
             "Train or run main.py --mode=export first."
         )
-    check_graph(directory)
     try:
         for file in _FILES:
             _check_file(os.path.join(directory, file))
+        check_graph(directory)
         return tf.saved_model.load(directory)
+    except UsageError:
+        raise
     except Exception as error:  # a damaged graph raises whatever its first wrong word leads to
         reason = first_line(error).rstrip(".")
         raise UsageError(

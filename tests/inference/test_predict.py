@@ -260,7 +260,7 @@ def test_folders_that_are_no_run_are_refused(run: tuple[Path, Any], tmp_path: Pa
         with pytest.raises(UsageError, match=message):
             from_run(str(tmp_path))
     shutil.copytree(run[0] / "best", tmp_path / "best")
-    with pytest.raises(UsageError, match="is of another model"):
+    with pytest.raises(UsageError, match="is that of a larger network than the checkpoint"):
         from_run(str(tmp_path))  # an empty configuration is B0's
     (tmp_path / "best" / "ckpt-7.index").write_bytes(b"damaged")
     with pytest.raises(UsageError, match="cannot be read"):
