@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.machine.packages import INSTALL, require
 from efficientnet_tf.models import networks
-from efficientnet_tf.terminal.exit_codes import INTERRUPTED, asks_for_help, exit_code
+from efficientnet_tf.terminal.exit_codes import FAILED, INTERRUPTED, asks_for_help, exit_code
 from efficientnet_tf.terminal.lasting import drop, lasting, open_closed_streams
 
 if TYPE_CHECKING:
@@ -195,7 +195,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # who reads the output has enough of it, as `| head` does
         drop(sys.stdout)  # else Python tries once more at its end
-        return 1
+        return FAILED
+    except OSError as error:
+        print(f"error: the output cannot be written: {error.strerror}.", file=sys.stderr)
+        drop(sys.stdout)
+        return FAILED
     except KeyboardInterrupt:  # of a word that leaves nothing to go on from
         print("stopped", file=sys.stderr)
         return INTERRUPTED

@@ -13,6 +13,7 @@ in Keras. Metadata, all text:
     source, source_format   path and kind of the file it was imported from
     source_sha256           of that file (of several: one after another, in order of names)
     weights_sha256          of the arrays in order of names
+    metadata_sha256         of all other metadata as JSON with sorted keys
     efficientnet_tf         version of this package that wrote it
 
 Written under another name beside it, then renamed: a file of this name is whole.
@@ -83,6 +84,7 @@ def save(path: str, arrays: Mapping[str, np.ndarray], info: WeightsInfo) -> None
     }
     if info.class_names is not None:
         metadata["class_names"] = json.dumps(list(info.class_names))
+    metadata["metadata_sha256"] = _metadata_digest(metadata)
     try:
         with replacing(path) as temporary:
             with open(temporary, "wb"):
@@ -99,6 +101,11 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(arrays[name]).tobytes())
     return digest.hexdigest()
+
+
+def _metadata_digest(metadata: Mapping[str, str]) -> str:
+    others = {name: text for name, text in metadata.items() if name != "metadata_sha256"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
 
 
 def _opened(path: str) -> tuple[Any, dict[str, str]]:
@@ -152,6 +159,9 @@ def _info(path: str, metadata: Mapping[str, str]) -> WeightsInfo:
         coefficients = dict(json.loads(metadata["coefficients"]))
         resolution = check_resolution(int(metadata["resolution"]), "resolution")
         make_architecture(metadata["model"], **coefficients).operations(classes)
+        # A flipped digit can leave all of it plausible.
+        if metadata.get("metadata_sha256") not in (None, _metadata_digest(metadata)):
+            raise ValueError("their checksum differs")
         return WeightsInfo(
             model=metadata["model"],
             classes=classes,

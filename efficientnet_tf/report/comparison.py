@@ -48,6 +48,13 @@ def outcomes(runs: Sequence[RunFiles]) -> list[Row]:
     """Final metrics of every evaluation that any run has, steps, speed and time."""
     evaluations = dict.fromkeys(name for run in runs for name in run.evaluations)
     rows: list[Row] = [("steps", [str(run.last_step or NOTHING) for run in runs])]
+    for split in ("train", "minival", "test"):  # on other images numbers say little
+        data = [run.splits.get(split, {}) for run in runs]
+        shown = [
+            f"{each['images']}, {each['fingerprint'][:8]}" if each else NOTHING for each in data
+        ]
+        if len(set(shown)) > 1:
+            rows.append((f"{split} images, fingerprint", shown))
     for name in evaluations:
         found = [run.evaluations.get(name, {}) for run in runs]
         for metric, label in (("top1", "top-1"), ("top5", "top-5")):

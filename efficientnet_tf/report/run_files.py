@@ -5,6 +5,7 @@ history.jsonl, timing.jsonl     what was logged, and how long it took
 evaluation-<split>[-raw].json   metrics and scores
 predictions-<split>[-raw].npz   every answer
 versions.json, command.json     software; command and machine
+data.json                       on which images
 """
 
 import os
@@ -15,6 +16,7 @@ from typing import Any
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.errors import UsageError, first_line
+from efficientnet_tf.runs import data_record
 from efficientnet_tf.runs.predictions import Predictions, load
 from efficientnet_tf.runs.stored_config import read_config
 from efficientnet_tf.storage.files import entries, exists
@@ -50,6 +52,7 @@ class RunFiles:
         history, timing: a dict for each line, in order; "step" is in each.
         evaluations: by "test", "test-raw", "minival", ...: the content of the file.
         versions, command: the content, empty if the file is not there.
+        splits: of data.json: the number of images and the fingerprint of each; may be empty.
         unreadable: a sentence for each file that is there and cannot be used.
     """
 
@@ -60,6 +63,7 @@ class RunFiles:
     evaluations: Mapping[str, Mapping[str, Any]]
     versions: Mapping[str, Any]
     command: Mapping[str, Any]
+    splits: Mapping[str, Mapping[str, Any]]
     unreadable: tuple[str, ...]
 
     @property
@@ -144,6 +148,7 @@ def read_run(model_dir: str) -> RunFiles:
         {name: content for name, content in evaluations.items() if content},
         reader.object("versions.json", {}),
         reader.object("command.json", _COMMAND_FILE),
+        reader.object("data.json", data_record.CONTENT).get("splits", {}),
         tuple(reader.unreadable),
     )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a command that only reads what is stored does not load Tens
 ACCEPT = "--config.data.accept_changes=True"
 _SPLITS = ("train", "minival", "test")
 _SHOWN = 3  # class names
+CONTENT = {"splits": dict.fromkeys(_SPLITS, {"images": int, "fingerprint": str})}  # see `misfit`
 
 
 def describe(source: "Source") -> dict[str, Any]:
@@ -53,8 +54,7 @@ def read(model_dir: str) -> Mapping[str, Any] | None:
         return None
     remedy = "Remove it if the data set is surely the one of before: it is then written anew."
     content = read_object(path, remedy)
-    split = {"images": int, "fingerprint": str}
-    reason = misfit(content, {"splits": dict.fromkeys(_SPLITS, split)})
+    reason = misfit(content, CONTENT)
     reason = reason or ("" if "splits" in content else "it has no splits")
     if reason:
         raise UsageError(f'"{path}" does not say the data of the run ({reason}).\n{remedy}')

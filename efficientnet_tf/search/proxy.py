@@ -8,6 +8,7 @@ The same search started again takes the rows that are there; a candidate that wa
 goes on from its checkpoint. Checkpoints of a finished candidate are removed.
 """
 
+import contextlib
 import dataclasses
 import re
 import shutil
@@ -25,6 +26,7 @@ from efficientnet_tf.errors import RunError, UsageError
 from efficientnet_tf.machine.device import THIS_MACHINE, Device
 from efficientnet_tf.search.process import train_in_process
 from efficientnet_tf.search.results import Result, Results, digest, plain
+from efficientnet_tf.storage.lock import alone
 from efficientnet_tf.terminal.progress import TerminalBar
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -96,7 +98,8 @@ class Proxy:
         stream: where people read; a bar if it is a terminal, else plain lines.
 
     Raises:
-        UsageError, RunError: as `Results` does.
+        UsageError, RunError: as `Results` does; and when it is entered, if another search is at
+            work in the folder.
     """
 
     base: config_lib.ExperimentConfig
@@ -110,15 +113,18 @@ class Proxy:
         self.digest = digest(self.base)
         self._progress = _Progress(self.trainings, self.stream)
         self._successes, self._failures = 0, 0
+        self._alone = contextlib.ExitStack()
         others = sum(row.base != self.digest for row in self.results.rows)
         if others:
             self.say(f"{others} rows of {self.results.path} are of another base: not used")
 
     def __enter__(self) -> "Proxy":
+        self._alone.enter_context(alone("--output_dir", self.folder))
         return self
 
     def __exit__(self, *exception: Any) -> None:
         self._progress.bar.close()
+        self._alone.close()
 
     def say(self, text: str) -> None:
         """A line for people, above the bar if there is one."""

@@ -34,6 +34,12 @@ def exit_code(run: Callable[[], int | None], *, resumable: bool = False) -> int:
     except RunError as error:
         print(_message(error), file=sys.stderr)
         return FAILED
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a full disk, a folder that is gone: whatever the machine refuses
+        file = "" if error.filename is None else f'"{error.filename}": '
+        print(_message(f"{file}{error.strerror or error}."), file=sys.stderr)
+        return FAILED
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         return INTERRUPTED

@@ -196,8 +196,8 @@ def test_a_broken_image_is_named_with_its_file(answers: Any) -> None:
     # libjpeg writes to standard error on its own, which cannot be told to it.
     lines = [line for line in err.splitlines() if "JPEG library" not in line]
     assert lines == [
-        "DIR/broken does not say how many classes there are, so 1000 are taken; but labels of the 1 "
-        "training files looked at are no more than 1. Give the number of classes: "
+        "DIR/broken does not say how many classes there are, so 1000 are taken; but labels of the "
+        "1 training files looked at are no more than 1. Give the number of classes: "
         "--config.data.num_classes (check-data and prepare: --classes).",
         "Data error (Invalid JPEG data, size 300.); looking for the bad example.",
         "error: DIR/broken/train-00000-of-00001, record 1 (counted from 0) cannot be used: "

@@ -205,6 +205,7 @@ def stored(tiny_network: Any, tmp_path: Path) -> Any:
         path = str(tmp_path / "x.safetensors")
         weights_file.save(path, {w.path: w.numpy() for w in model.weights}, info)
         told = {**weights_file._checked(path)[1], **metadata}
+        told["metadata_sha256"] = weights_file._metadata_digest(told)  # whoever means harm has it
         save_file(load_file(path), path, told)
         return path
 

@@ -84,7 +84,7 @@ def test_any_reader_of_safetensors_understands_it(path):
     assert set(metadata) == {
         *("format", "format_version", "model", "coefficients", "classes", "resolution"),
         *("contract", "class_names", "source", "source_format", "source_sha256"),
-        *("weights_sha256", "efficientnet_tf"),
+        *("weights_sha256", "metadata_sha256", "efficientnet_tf"),
     }
 
 
@@ -210,12 +210,19 @@ def test_a_file_of_the_future_is_refused(path):
         {"contract": "{}"},
         {"contract": '{"mean": [1, 2]}'},
         {"coefficients": "["},
+        {"resolution": "32"},  # plausible, but the checksum is that of another
+        {"metadata_sha256": "0" * 64},
     ],
 )
 def test_damaged_metadata_are_refused(path, change):
     rewrite(path, **change)
     message = refused(weights_file.read_info, path)
     assert "damaged" in message
+
+
+def test_a_file_of_a_version_without_that_checksum_is_read(path):
+    rewrite(path, metadata_sha256=None)
+    assert weights_file.read_info(path) == INFO
 
 
 def test_places_that_cannot_be_written_are_refused(tmp_path, model):

@@ -1,5 +1,6 @@
 """Runs side by side, as a user sees them."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,6 +45,13 @@ def test_equal_configurations_and_equal_names(make_run: Make, tmp_path: Path) ->
     runs = comparison.read_runs(folders)
     assert list(runs) == folders
     assert "The configurations are the same." in comparison.text(runs)
+    for folder, test in zip(folders, "xy", strict=True):
+        splits = {name: {"images": 3, "fingerprint": "x" * 32} for name in ("train", "minival")}
+        splits["test"] = {"images": 4, "fingerprint": test * 32}
+        Path(folder, "data.json").write_text(json.dumps({"splits": splits}))
+    said = comparison.text(comparison.read_runs(folders))
+    assert "test images, fingerprint 4, xxxxxxxx 4, yyyyyyyy" in " ".join(said.split())
+    assert "train images" not in said
 
 
 def test_wrong_use(make_run: Make, tmp_path: Path) -> None:

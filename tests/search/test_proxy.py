@@ -224,6 +224,14 @@ def test_lines_say_how_far_it_is(
     ]
 
 
+def test_a_folder_is_for_one_search_at_a_time(tmp_path: Path) -> None:
+    message = "another process is at work in"
+    with open_proxy(tmp_path), pytest.raises(UsageError, match=message), open_proxy(tmp_path):
+        pass
+    with open_proxy(tmp_path):
+        pass
+
+
 def test_a_terminal_shows_a_bar_with_the_time_left(answers: dict[str, Any], tmp_path: Path) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

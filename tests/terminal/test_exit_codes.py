@@ -17,6 +17,8 @@ def fails(error: BaseException) -> None:
         (UsageError("wrong"), 2, "error: wrong\n"),
         (RunError("broken"), 1, "error: broken\n"),
         (Stopped("stopped at step 3"), 130, "stopped at step 3\n"),
+        (OSError(28, "No space left", "a.csv"), 1, 'error: "a.csv": No space left.\n'),
+        (OSError("it burst"), 1, "error: it burst.\n"),
         (flags.Error("no flag"), 2, "error: no flag. See --help.\n"),
         (KeyboardInterrupt(), 130, "stopped; the same command goes on from there\n"),
     ],

@@ -1,28 +1,23 @@
 """A table of path,label[,split] in a CSV file, one image a row.
 
-The first row names the columns, in any order; further columns are not used. Without such a row
-there are exactly two columns, path and label. Commas at the end of a line mean nothing, and a first
-line `sep=;`, as Excel takes it, names another separator. Paths are relative to the folder of the
-table, or absolute, or gs://.... A label is one class. Labels are names, sorted to give the classes,
-or, if all are whole numbers, class numbers: the classes then are 0 to the largest, also where a
-number between does not occur (with a warning; if fewer than half of them occur, it is an error).
+What a line may be, csv_rows.py says. Paths are relative to the folder of the table, or absolute, or
+gs://.... A label is one class. Labels are names, sorted to give the classes, or, if all are whole
+numbers, class numbers: the classes then are 0 to the largest, also where a number between does not
+occur (with a warning; if fewer than half of them occur, it is an error).
 """
 
-import csv
-import io
 import logging
 import os
 import re
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.data.broken import plain_message
 from efficientnet_tf.data.images.names import why_not_read
+from efficientnet_tf.data.sources.csv_rows import Row, read_rows
 from efficientnet_tf.data.sources.files import (
     FileSource,
     check_class_names,
@@ -30,35 +25,20 @@ from efficientnet_tf.data.sources.files import (
     file_source,
 )
 from efficientnet_tf.data.sources.holdout import (
-    SPLIT_NAMES,
     all_in_test,
     hold_out_missing,
     name_splits,
 )
-from efficientnet_tf.errors import UsageError, nearest
-from efficientnet_tf.storage.files import read_bytes
+from efficientnet_tf.errors import UsageError
 from efficientnet_tf.storage.paths import expanded, is_remote, within
-from efficientnet_tf.terminal.shown import is_plain, shown
+from efficientnet_tf.terminal.shown import shown
 
-COLUMNS = ("path", "label", "split")  # split may be missing
 _FILES_CHECKED = 1000  # of those in a bucket: looking for more would take minutes
 _LOOKED_FOR_AT_ONCE = 16
-_MAX_BYTES = 2**30  # of a table; ImageNet's has a tenth of it
 
-_SEPARATOR = re.compile(r'"?sep=(.)"?\r?\n')
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)(e[-+]?[0-9]+)?|nan|[-+]?inf", re.I)
-_SEVERAL = re.compile("[;|]")  # between the labels of an image that has several
-
-
 _MISSING = "it does not exist"
-
-
-class _Row(NamedTuple):
-    line: int  # from 1
-    path: str
-    label: str
-    split: str  # as written, in lower case
 
 
 def csv_source(
@@ -80,7 +60,7 @@ def csv_source(
         UsageError: the table cannot be read, a line in it is wrong, or the classes are; or a file
             does not exist or is no regular one (of those in a bucket, one of 1,000).
     """
-    rows = _without_repeats(path, _rows(path, _text(path)))
+    rows = read_rows(path)
     if not rows:
         raise UsageError(f"{path} must list images, found none.")
     folder = os.path.join(os.path.dirname(expanded(path)), "")
@@ -112,124 +92,7 @@ def _local(path: str) -> str:
     return path if is_remote(path) else os.fsdecode(path.encode())
 
 
-def _text(path: str) -> str:
-    """The whole file, without a byte order mark."""
-    try:
-        content = read_bytes(expanded(path), _MAX_BYTES)
-    except UsageError as error:
-        raise UsageError(
-            f'the path must be that of a CSV file of path,label[,split], received "{path}": {error}'
-        ) from error
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{path}, line {line} is not UTF-8. Save the table as UTF-8.") from error
-
-
-def _rows(path: str, text: str) -> Iterator[_Row]:
-    named = _SEPARATOR.match(text)
-    above = 1 if named else 0
-    reader = csv.reader(
-        io.StringIO(text[named.end() :] if named else text, newline=""),
-        strict=True,
-        delimiter=named[1] if named else ",",
-    )
-    columns: dict[str, int] = {}
-    width, line = 0, above
-    try:
-        for cells in reader:
-            first, line = line + 1, reader.line_num + above  # a quoted cell may take several lines
-            while len(cells) > width and not cells[-1].strip():
-                cells.pop()  # spreadsheets end lines with commas where other lines are longer
-            if not any(cells):
-                continue
-            if not columns:
-                columns, has_names = _columns(f"{path}, line {first}", cells)
-                width = len(cells)
-                if has_names:
-                    continue
-            yield _row(f"{path}, line {first}", first, cells, columns, width)
-    except csv.Error as error:
-        raise UsageError(
-            f"{path}, line {line + 1} is not CSV: {error}. A cell with a comma or quotes must be "
-            "in quotes, and quotes in it doubled."
-        ) from error
-
-
-def _columns(where: str, cells: list[str]) -> tuple[dict[str, int], bool]:
-    """The place of each column, and whether this row names them."""
-    names = [cell.strip().lower() for cell in cells]
-    if len(cells) == 2 and not set(names) & {"path", "label"}:
-        return {"path": 0, "label": 1}, False
-    missing = [name for name in ("path", "label") if name not in names]
-    repeated = [name for name in COLUMNS if names.count(name) > 1]
-    if missing or repeated:
-        separated = len(cells) == 1 and re.search("[;\t]", cells[0])
-        raise UsageError(
-            f"{where} must name the columns path, label and, if there is one, split, once each; "
-            + (f"missing {', '.join(missing)}" if missing else f"{repeated[0]} comes twice")
-            + f", found: {', '.join(names)}."
-            + (" Separate them with commas." if separated else "")
-        )
-    return {name: names.index(name) for name in COLUMNS if name in names}, True
-
-
-def _row(where: str, line: int, cells: list[str], columns: dict[str, int], width: int) -> _Row:
-    if len(cells) != width:
-        raise UsageError(
-            f"{where} must have {width} cells like the first row, found {len(cells)}. A path with "
-            "a comma must be in quotes."
-        )
-    found = {name: cells[place].strip() for name, place in columns.items()}
-    for name, cell in found.items():
-        if not cell:
-            raise UsageError(
-                f"{where}: the {name} must not be empty. Fill it in, or drop the line."
-            )
-    split = found.get("split", "train").lower()
-    if split not in SPLIT_NAMES:
-        raise UsageError(
-            f"{where}: the split must be one of {', '.join(SPLIT_NAMES)}, received "
-            f'"{found["split"]}".' + nearest(split, SPLIT_NAMES)
-        )
-    if not is_plain(found["label"]) or _SEVERAL.search(found["label"]):
-        raise UsageError(
-            f"{where}: the label must be one class, in one line of text, received "
-            f'"{shown(found["label"])}". Several labels for an image are not supported; quotes '
-            "that are not closed take the next lines in."
-        )
-    # The path as it is: its name may begin with a space. Of labels and splits one copy is kept.
-    return _Row(line, cells[columns["path"]], sys.intern(found["label"]), sys.intern(split))
-
-
-def _without_repeats(path: str, rows: Iterable[_Row]) -> list[_Row]:
-    """The first row of each path; its repetitions must say the same."""
-    kept: dict[str, _Row] = {}
-    repeats = 0
-    for row in rows:
-        key = row.path if is_remote(row.path) else os.path.normpath(row.path)
-        before = kept.setdefault(key, row)
-        if before is row:
-            continue
-        repeats += 1
-        for what, first, second in (
-            ("label", before.label, row.label),
-            ("split", before.split, row.split),
-        ):
-            if first != second:
-                raise UsageError(
-                    f'{path}, line {row.line}: "{row.path}" must have one {what}, but has '
-                    f'"{first}" in line {before.line} and "{second}" here. Drop one of them.'
-                )
-    if repeats:
-        logging.getLogger(__name__).warning(
-            "%s lists %d images more than once; they count once.", path, repeats
-        )
-    return list(kept.values())
-
-
-def _check_files(path: str, rows: Sequence[_Row], files: Sequence[str]) -> None:
+def _check_files(path: str, rows: Sequence[Row], files: Sequence[str]) -> None:
     """Looks at all files of this machine and for up to 1,000 in buckets, evenly spread."""
     remote = [number for number, file in enumerate(files) if is_remote(file)]
     known = {*tf.io.gfile.get_registered_schemes()}
@@ -277,7 +140,7 @@ def _check_files(path: str, rows: Sequence[_Row], files: Sequence[str]) -> None:
         )
 
 
-def _classes(path: str, rows: Sequence[_Row]) -> tuple[tuple[str, ...], np.ndarray]:
+def _classes(path: str, rows: Sequence[Row]) -> tuple[tuple[str, ...], np.ndarray]:
     """The class names, and the label of each row, int64."""
     names = sorted({row.label for row in rows})
     _check_labels(path, rows, names)
@@ -316,7 +179,7 @@ def _classes(path: str, rows: Sequence[_Row]) -> tuple[tuple[str, ...], np.ndarr
     return tuple(str(number) for number in range(count)), labels
 
 
-def _check_labels(path: str, rows: Sequence[_Row], names: Sequence[str]) -> None:
+def _check_labels(path: str, rows: Sequence[Row], names: Sequence[str]) -> None:
     """Refuses measured numbers, and lists of classes in one cell."""
     single = set(names)
     for row in rows:
@@ -337,7 +200,7 @@ def _check_labels(path: str, rows: Sequence[_Row], names: Sequence[str]) -> None
 
 
 def _checked_splits(
-    path: str, rows: Sequence[_Row], class_names: Sequence[str], labels: np.ndarray
+    path: str, rows: Sequence[Row], class_names: Sequence[str], labels: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The rows of each split that the table names; of train, if it has no such column."""
     ours = name_splits(sorted({row.split for row in rows}), f"the split column of {path}")

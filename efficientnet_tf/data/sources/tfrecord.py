@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from efficientnet_tf.data.sources import manifest
 from efficientnet_tf.data.sources.files import check_folder
+from efficientnet_tf.data.sources.found import advice
 from efficientnet_tf.data.sources.holdout import PAPER_MINIVAL, choose_rows, default_count
 from efficientnet_tf.data.sources.records import (
     FILES_READ_AT_ONCE,
@@ -236,7 +237,7 @@ def _find_files(data_dir: str, prefix: str) -> tuple[str, ...]:
         found = "none" if not totals else f"sets of {' and of '.join(map(str, sorted(totals)))}"
         raise UsageError(
             f"data_dir must hold one set of {prefix}-NNNNN-of-MMMMM files ({LAYOUT}), found "
-            f"{found} in {data_dir}. Check the folder and the names of the files."
+            f"{found} in {data_dir}.\n{advice(data_dir)}"
         )
     total = totals.pop()
     expected = [f"{prefix}-{number:05d}-of-{total:05d}" for number in range(total)]
