@@ -44,13 +44,15 @@ def answers(
     names = None if class_names is None else tf.constant(list(class_names))
 
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        # An empty request has an empty answer; some of TensorFlow's kernels refuse it.
-        probabilities = tf.cond(
-            tf.size(images) > 0,
-            lambda: network(tf.cast(images, tf.float32)),
-            lambda: tf.zeros([0, classes]),
-        )
-        probabilities = tf.ensure_shape(probabilities, [images.shape[0], classes])
+        def answered() -> tf.Tensor:
+            return network(tf.cast(images, tf.float32))
+
+        if images.shape[0] is not None:
+            probabilities = answered()
+        else:  # an empty request has an empty answer; some of TensorFlow's kernels refuse it
+            nothing = tf.zeros([0, classes])
+            probabilities = tf.cond(tf.size(images) > 0, answered, lambda: nothing)
+            probabilities = tf.ensure_shape(probabilities, [None, classes])
         top_probabilities, top_classes = tf.math.top_k(probabilities, min(TOP, classes))
         found = {
             "probabilities": probabilities,

@@ -9,6 +9,7 @@ from typing import Any
 
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.reproduce.table import Column, Table, millions
+from efficientnet_tf.storage.json_files import read_text
 
 # field: (types, meaning)
 FIELDS: dict[str, tuple[tuple[type, ...], str]] = {
@@ -99,11 +100,11 @@ def read_results(paths: Iterable[str]) -> list[OwnResult]:
     """
     rows = []
     for path in paths:
+        remedy = "Give a results.jsonl as search-scaling and compare-scaling write it."
         try:
-            with open(path, encoding="utf-8") as file:
-                lines = file.read().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f'--results: "{path}" cannot be read: {error}.') from error
+            lines = read_text(path, remedy).splitlines()
+        except UsageError as error:
+            raise UsageError(f"--results: {error}") from error
         found = []
         for number, line in enumerate(lines, start=1):
             if not line.strip():

@@ -62,7 +62,8 @@ def held(folder: str) -> Iterator[None]:
             f'--model_dir: "{folder}" cannot be written: {error.strerror}.\n'
             "Give a folder that you may write to."
         ) from error
-    with open(descriptor, "ab+") as file:
+    # Without a buffer, which would be written once more when the file is closed.
+    with open(descriptor, "ab+", 0) as file:
         if not lock(file):
             file.seek(0)
             holder = file.read(200).decode("utf-8", "replace").strip()
@@ -75,7 +76,6 @@ def held(folder: str) -> Iterator[None]:
             file.truncate(0)
             who = f"process {os.getpid()} on {platform.node()}"
             file.write(f"{who}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode())
-            file.flush()
         except OSError as error:
             raise CannotWrite(os.path.join(folder, NAME), error) from error
         try:

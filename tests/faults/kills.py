@@ -26,8 +26,11 @@ def same_weights(run: Path, reference: Path) -> None:
         import numpy as np
         import tensorflow as tf
 
+        from efficientnet_tf.runs import checkpoint_files
+        from efficientnet_tf.runs.checkpoint_files import NEWEST
+
         readers = [
-            tf.train.load_checkpoint(str(tf.train.latest_checkpoint(str(each / "checkpoints"))))
+            tf.train.load_checkpoint(checkpoint_files.saved(str(each), NEWEST)[0])
             for each in (run, reference)
         ]
         names = [sorted(reader.get_variable_to_shape_map()) for reader in readers]

@@ -133,7 +133,7 @@ def _missing(where: Place, _: int, *, package: str, what: str) -> str:
     words = commands(where, run, where.own)
     imported = ["import-weights", f"--output={where.own}/o.safetensors"]
     words |= {
-        "export tflite": [*words["export"], "--export_formats=tflite"],
+        "export tflite": [*words["export"], "--export_formats=tflite-float32"],
         "export onnx": [*words["export"], "--export_formats=onnx"],
         "predict parquet": [*words["predict, printed"], f"--output={where.own}/o.parquet"],
         "import h5": [*imported, f"--from={where.specimens}/model.h5"],

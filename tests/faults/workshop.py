@@ -43,7 +43,7 @@ FLAGS = (
     "--config.data.augment=randaugment(magnitude=10)+cutout",
     "--config.transfer.class_weights=1,2,0.5",
     "--config.data.expected_sizes=(10, 2)",
-    "--export_formats=saved_model,tflite",
+    "--export_formats=saved_model,tflite-float32",
     "--tpu_zone=us-central1-b",
 )
 

@@ -51,7 +51,9 @@ def show(model: str, trace: Any) -> None:
         "variables": len(trace.variables),
         "sums": kinds["CrossReplicaSum"],
         "bfloat16": sum(
-            node.attr["T"].type == tf.bfloat16.as_datatype_enum for node in nodes(trace)
+            # Not by [] alone, which would give the nodes that have no T an empty one.
+            "T" in node.attr and node.attr["T"].type == tf.bfloat16.as_datatype_enum
+            for node in nodes(trace)
         ),
         "image": trace.inputs[0][1].dtype.name,
         "problems": [str(problem) for problem in op_check.problems(trace)],

@@ -215,6 +215,8 @@ def size_difference(entry: FileEntry, data_dir: str) -> str | None:
         size = tf.io.gfile.stat(os.path.join(data_dir, entry.name)).length
     except tf.errors.NotFoundError:
         return f"{entry.name}: {entry.bytes} bytes expected, there is no such file"
+    except tf.errors.OpError as error:  # a link to itself, no permission, a bucket out of reach
+        return f"{entry.name}: {entry.bytes} bytes expected, it cannot be read: {error.message}"
     if size != entry.bytes:
         return f"{entry.name}: {entry.bytes} bytes expected, found {size}"
     return None
