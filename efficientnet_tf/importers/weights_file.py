@@ -140,7 +140,7 @@ def _checked(path: str) -> tuple[Any, dict[str, str]]:
             f"python main.py import-weights --from={path} --output=OUT.safetensors."
         )
     version = metadata.get("format_version", "")
-    if not version.isdecimal() or int(version) > FORMAT_VERSION:
+    if not version.isdecimal() or len(version) > 9 or int(version) > FORMAT_VERSION:
         raise UsageError(
             f'weights: "{path}" has format version "{version[:9]}", this program reads up to '
             f"{FORMAT_VERSION}. It was written by efficientnet_tf "

@@ -45,6 +45,7 @@ INSTALL = {
     "onnxruntime": "pip install 'efficientnet_tf[onnx]'",
     "PIL": "pip install pillow",
     "pyarrow": "pip install 'efficientnet_tf[parquet]'",
+    "safetensors": "pip install safetensors",
     "scipy": "pip install scipy",
     "sklearn": "pip install scikit-learn",
     "tensorflow_datasets": "pip install tensorflow-datasets importlib_resources",

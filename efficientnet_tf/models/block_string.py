@@ -112,7 +112,8 @@ def decode(string: str) -> BlockArgs:
     """
     if not isinstance(string, str):
         raise UsageError(
-            f"a block string must be a str, received {string!r} of type {type(string).__name__}."
+            f"a block string must be a str, received {string!r} of type {type(string).__name__}. "
+            "Give blocks_args such as r1_k3_s11_e1_i32_o16_se0.25."
         )
     found = _split(string)
     for key, meaning in _REQUIRED.items():

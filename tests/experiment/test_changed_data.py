@@ -107,13 +107,3 @@ def test_a_renamed_class_is_refused(
         assert run(model_dir, photos, *flags, "--config.data.accept_changes=True", word=word) == 2
         assert 'not the same (missing: "dog"; new: "ant")' in capsys.readouterr().err
     assert files(model_dir) == before
-
-
-def test_a_folder_that_moved_is_the_same(
-    copied: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    model_dir, photos = copied
-    shutil.move(photos, photos.parent / "there")
-    monkeypatch.chdir(photos.parent)
-    assert run(model_dir, Path("there"), "--mode=train", "--config.train.epochs=3") == 0
-    assert "resumed at step" in capsys.readouterr().out
