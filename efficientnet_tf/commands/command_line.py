@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from efficientnet_tf.errors import UsageError, nearest
 from efficientnet_tf.machine.packages import INSTALL, require
 from efficientnet_tf.models import networks
+from efficientnet_tf.storage.paths import expanded
 from efficientnet_tf.terminal.exit_codes import FAILED, INTERRUPTED, asks_for_help, exit_code
 from efficientnet_tf.terminal.lasting import drop, lasting, open_closed_streams
+from efficientnet_tf.terminal.shown import shown
 
 if TYPE_CHECKING:
     from efficientnet_tf.commands.flag_groups import FlagGroups
@@ -49,6 +51,10 @@ WORDS = {
 }
 # --mode of main.py, as it was before there were words.
 _MODES = {"eval": "evaluate", "export": "export"}
+
+
+# Flags for paths that TensorFlow opens by their text; those of images are bytes to it.
+_TEXT_PATHS = ("model_dir", "export_dir", "output_dir", "saved_model")
 
 
 class Word(NamedTuple):
@@ -159,8 +165,31 @@ def given_by(word: Word, take: "FlagGroups", argv: Sequence[str]) -> SimpleNames
     return given
 
 
+def _with_paths(argv: Sequence[str]) -> list[str]:
+    """The command line with the home folder in the place of `~`, where a shell leaves it.
+
+    Raises:
+        UsageError: a path that TensorFlow is to write to, or a model's, is no text.
+    """
+    found = []
+    for argument in argv:
+        flag, equals, value = argument.partition("=")
+        if flag.startswith("-") and value.startswith("~"):
+            value = expanded(value)
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            if flag.lstrip("-") in _TEXT_PATHS:
+                raise UsageError(
+                    f"{flag}: the name of the folder is no UTF-8 text, received "
+                    f'"{shown(value)}".\nRename the folder, or give another.'
+                ) from error
+        found.append(f"{flag}{equals}{value}")
+    return found
+
+
 def _run(argv: Sequence[str]) -> int | None:
-    name, argv = split(argv)
+    name, argv = split(_with_paths(argv))
     word = word_of(name)
     if word.reads_flags and not asks_for_help(argv):
         return word.run(argv)

@@ -19,7 +19,7 @@ from efficientnet_tf.importers.detect import FORMATS
 from efficientnet_tf.importers.input_contract import FAMILIES
 
 _OWN = ("width_coefficient", "depth_coefficient", "resolution", "blocks_args")
-NEEDS = ("safetensors",)
+NEEDS = ("h5py", "safetensors")
 
 
 def take_flags(take: FlagGroups) -> None:

@@ -39,6 +39,7 @@ INSTALL_TPU = (
 # What a part of this program needs, by the module that is imported: the command that installs it.
 INSTALL = {
     "adjustText": "pip install adjustText",
+    "h5py": "pip install h5py",
     "jinja2": "pip install jinja2",
     "matplotlib": "pip install matplotlib",
     "onnx": "pip install 'efficientnet_tf[onnx]'",

@@ -142,6 +142,24 @@ def test_a_wrong_config_file_is_one_message(
     assert len(err.splitlines()) == 1
 
 
+def test_the_home_folder_where_a_shell_leaves_it(
+    run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    code, _, err = run("report", "--model_dir=~/none")
+    assert code == 2
+    assert f'no run in "{tmp_path}/none"' in err
+
+
+def test_a_folder_whose_name_is_no_text(run: Any) -> None:
+    code, _, err = run("report", "--model_dir=/tmp/caf\udce9")
+    assert code == 2
+    assert err.splitlines() == [
+        'error: --model_dir: the name of the folder is no UTF-8 text, received "/tmp/caf\\xe9".',
+        "Rename the folder, or give another.",
+    ]
+
+
 def given_by(monkeypatch: pytest.MonkeyPatch, *flags: str) -> Any:
     """What a command line says to the word train."""
     argv = ["main.py", *flags]

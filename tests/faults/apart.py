@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,7 +116,12 @@ def start(
     whole = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
     whole = {name: value for name, value in whole.items() if value is not None}
     # set -e and pipefail of a shell: the code is that of the command, not of who reads it.
-    command = ["bash", "-c", f'"$@" {shell}; exit ${{PIPESTATUS[0]}}', "bash"]
+    command = [
+        shutil.which("bash") or "/bin/bash",
+        "-c",
+        f'"$@" {shell}; exit ${{PIPESTATUS[0]}}',
+        "bash",
+    ]
     command += [sys.executable, *options, str(ROOT / "main.py"), *argv]
     began = time.monotonic()
     with subprocess.Popen(
