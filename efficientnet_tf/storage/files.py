@@ -17,6 +17,8 @@ from efficientnet_tf.storage.paths import is_remote
 
 _TRIED = 4096  # bytes, by which a full disk is told from a writable one
 
+_MOST_JSON = 2**28  # bytes
+
 
 class CannotWrite(RunError, OSError):
     """A file cannot be written; the message says which, why and what to do.
@@ -48,9 +50,9 @@ def _gfile() -> Iterator[Any]:
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file or folder."""
+    """Whether there is a file or folder, or a link, be it to nothing: whoever reads it says so."""
     if not is_remote(path):
-        return os.path.exists(path)
+        return os.path.lexists(path)
     with _gfile() as gfile:
         return gfile.exists(path)
 
@@ -133,10 +135,10 @@ def read_json(path: str) -> Any:
     """The content of a JSON file. Those of a run have a reader of their own, json_files.py.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is far too large.
         ValueError: it holds no JSON.
     """
-    with opened(path) as file:
+    with opened(path, at_most=_MOST_JSON) as file:
         return json.loads(file.read())
 
 

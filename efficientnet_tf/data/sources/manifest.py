@@ -18,7 +18,7 @@ from typing import Any
 import tensorflow as tf
 
 from efficientnet_tf.errors import RunError
-from efficientnet_tf.storage.files import opened, read_json, write_text
+from efficientnet_tf.storage.files import exists, opened, read_json, write_text
 from efficientnet_tf.terminal.progress import progress_bar
 
 MANIFEST = "manifest.json"
@@ -92,7 +92,7 @@ def read(data_dir: str) -> Manifest | None:
         RunError: it cannot be read or is not valid.
     """
     path = os.path.join(data_dir, MANIFEST)
-    if not tf.io.gfile.exists(path):
+    if not exists(path):
         return None
     try:
         return _parse(read_json(path))
