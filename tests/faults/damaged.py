@@ -204,7 +204,8 @@ def _stored(where: Place, _: int, *, field: str, value: object) -> str:
     path = run / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
     ended = call(*commands(where, run, where.own)["predict, printed"])
-    return settled(ended, str(run), field.rpartition(".")[2], "model", fine=False)
+    named = (str(run), field.rpartition(".")[2], "model", "block string")
+    return settled(ended, *named, fine=False)
 
 
 _WEIGHTS = (
