@@ -254,5 +254,8 @@ def entries(folder: str, is_file: Callable[[str], bool]) -> tuple[list[str], lis
     else:
         with os.scandir(folder) as found:  # knows what is a folder without asking about each
             for entry in found:
-                (folders if entry.is_dir() else files).append(entry.name)
+                is_folder = False
+                with contextlib.suppress(OSError):  # a link to itself: whoever reads it says so
+                    is_folder = entry.is_dir()
+                (folders if is_folder else files).append(entry.name)
     return folders, files

@@ -137,3 +137,15 @@ def test_each_unread_file_says_why(photos_folder: Path) -> None:
     how = Pass(skip_errors=True)
     first = next(iter(source.examples("train", how).as_numpy_iterator()))
     assert first["image"] == b""
+
+
+def test_a_link_to_itself_is_one_unreadable_image(photos_folder: Path) -> None:
+    (photos_folder / "cat" / "round.jpg").symlink_to("round.jpg")
+    source = folder_source(str(photos_folder))
+    places = {
+        source.place(split, index): source.why_unread(split, index)
+        for split, count in source.num_examples.items()
+        for index in range(count)
+    }
+    (reason,) = (reason for place, reason in places.items() if place.endswith("round.jpg"))
+    assert "symbolic links" in reason
