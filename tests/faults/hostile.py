@@ -62,7 +62,8 @@ def _metadata(where: Place, _: int, *, changes: dict[str, str]) -> str:
     path = where.own / "w.safetensors"
     with safe_open(where.specimens / "ours.safetensors", "numpy") as file:
         metadata = dict(file.metadata())
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        names = file.keys()
+        arrays = {name: file.get_tensor(name) for name in names}
     name = {"model": _network(where)} if changes.get("model") == "NET" else {}
     save_file(arrays, path, {**metadata, **changes, **name})
     ended = call("predict", f"--weights={path}", f"{where.specimens}/image.png")
