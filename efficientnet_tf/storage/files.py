@@ -254,8 +254,11 @@ def entries(folder: str, is_file: Callable[[str], bool]) -> tuple[list[str], lis
     else:
         with os.scandir(folder) as found:  # knows what is a folder without asking about each
             for entry in found:
-                is_folder = False
-                with contextlib.suppress(OSError):  # a link to itself: whoever reads it says so
+                try:
                     is_folder = entry.is_dir()
+                except OSError:  # a link to itself
+                    if not is_file(entry.name):
+                        raise
+                    is_folder = False  # whoever reads it says so
                 (folders if is_folder else files).append(entry.name)
     return folders, files

@@ -14,12 +14,12 @@ Case = tuple[str, str, Callable[[Place, int], str]]
 
 _ENVIRONMENTS: dict[str, dict[str, str | None]] = {
     "no HOME": {"HOME": None},
-    "HOME is nowhere": {"HOME": "/nowhere"},
+    "HOME is nowhere": {"HOME": "/proc/nowhere"},
     "HOME is a file": {"HOME": "/etc/passwd"},
     "LANG=C": {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     "PYTHONUTF8=0": {"PYTHONUTF8": "0", "LC_ALL": "POSIX"},
     "ASCII output": {"PYTHONIOENCODING": "ascii"},
-    "TMPDIR is nowhere": {"TMPDIR": "/nowhere"},
+    "TMPDIR is nowhere": {"TMPDIR": "/proc/nowhere"},
     "no PATH": {"PATH": "/nowhere"},
     "no variables but PATH": {
         name: None for name in os.environ if name not in ("PATH", "PYTHONPATH")

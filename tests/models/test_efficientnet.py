@@ -70,7 +70,7 @@ class Recorded:
         return lambda: {name: value.numpy() for name, value in compute(images).items()}
 
 
-@pytest.fixture(scope="module", params=["b0", "b1", "lite0"])
+@pytest.fixture(scope="module", params=["b0", pytest.param("b1", marks=pytest.mark.slow), "lite0"])
 def recorded(request):
     return Recorded(request.param)
 

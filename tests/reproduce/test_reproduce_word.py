@@ -148,7 +148,7 @@ def test_wrong_results_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="line 1: expected an object with model, depth"):
         read_results([str(path)])
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match='r.jsonl", line 1: this is no UTF-8 text'):
         read_results([str(path)])
     wrong = {key: value for key, value in ROW.items() if key != "resolution"}
     write(path, {**wrong, "resolutoin": 32})
