@@ -107,3 +107,12 @@ def test_a_renamed_class_is_refused(
         assert run(model_dir, photos, *flags, "--config.data.accept_changes=True", word=word) == 2
         assert 'not the same (missing: "dog"; new: "ant")' in capsys.readouterr().err
     assert files(model_dir) == before
+
+
+def test_one_class_is_nothing_to_tell_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = ("--config.data.source=synthetic", "--config.data.num_classes=1")
+    assert run(tmp_path / "run", tmp_path, *one) == 2
+    assert "synthetic has one class, so there is nothing to tell apart" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

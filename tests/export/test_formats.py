@@ -345,3 +345,14 @@ def test_a_converter_that_fails_says_so_in_a_line(
     monkeypatch.setattr("tf2onnx.convert.from_function", fail)
     with pytest.raises(RunError, match="^tf2onnx cannot convert"):
         onnx_file.save(model, str(tmp_path / "x.onnx"))
+
+
+def test_weights_that_are_not_finite_are_not_exported(
+    tiny_network: Any, sample: Sample, tmp_path: Path
+) -> None:
+    diverged = tiny_network(classifier_activation="softmax")
+    weight = diverged.weights[0]
+    weight.assign(np.full(weight.shape, np.nan))
+    with pytest.raises(RunError, match="the weights are not finite .*so nothing was exported"):
+        write_all(diverged, tmp_path / "export", sample)
+    assert list(tmp_path.iterdir()) == []
