@@ -169,7 +169,7 @@ def _with_paths(argv: Sequence[str]) -> list[str]:
     """The command line with the home folder in the place of `~`, where a shell leaves it.
 
     Raises:
-        UsageError: a path that TensorFlow is to write to, or a model's, is no text.
+        UsageError: a path that TensorFlow is to write to, or a model's, is no text or a pattern.
     """
     found = []
     for argument in argv:
@@ -184,6 +184,12 @@ def _with_paths(argv: Sequence[str]) -> list[str]:
                     f"{flag}: the name of the folder is no UTF-8 text, received "
                     f'"{shown(value)}".\nRename the folder, or give another.'
                 ) from error
+        if flag.lstrip("-") in _TEXT_PATHS and set(value) & set("*?["):
+            raise UsageError(
+                f"{flag}: the name of the folder must be without *, ? and [, which TensorFlow "
+                f'takes for a pattern when it reads there, received "{shown(value)}".\n'
+                "Rename the folder, or give another."
+            )
         found.append(f"{flag}{equals}{value}")
     return found
 

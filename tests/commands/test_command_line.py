@@ -160,6 +160,15 @@ def test_a_folder_whose_name_is_no_text(run: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("flag", ["model_dir", "export_dir"])
+@pytest.mark.parametrize("name", ["runs/*", "what?", "run[1]"])
+def test_a_folder_that_tensorflow_takes_for_a_pattern(run: Any, flag: str, name: str) -> None:
+    code, _, err = run(f"--{flag}={name}")
+    assert code == 2
+    assert f"--{flag}: the name of the folder must be without *, ? and [" in err
+    assert f'received "{name}"' in err
+
+
 def given_by(monkeypatch: pytest.MonkeyPatch, *flags: str) -> Any:
     """What a command line says to the word train."""
     argv = ["main.py", *flags]
