@@ -34,7 +34,7 @@ from efficientnet_tf.machine.startup import start_tensorflow
 from efficientnet_tf.terminal.table import aligned
 
 INPUTS = 2_200
-FAULTS = 300  # a quarter of an hour on two cores; all of them take twice as long
+FAULTS = 300  # eleven minutes on two cores with the inputs; all take twice as long
 _SAY_EVERY = 50  # faults, and batches of inputs
 KINDS = (changed, damaged, hostile, kills, disks, surroundings)
 Job = tuple[Path, int, "tuple[str, str] | tuple[Reader, range]"]
