@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from faults.apart import SURVIVED, Ended, Failed, call, settled, start
 from faults.kills import same_weights
@@ -126,7 +127,8 @@ def _missing(where: Place, _: int, *, package: str, what: str) -> str:
         for name in list(sys.modules):
             if name == package or name.startswith(f"{package}."):
                 del sys.modules[name]
-        sys.modules[package] = None  # type: ignore[assignment]
+        modules: dict[str, Any] = sys.modules
+        modules[package] = None  # by which Python says that there is none
 
     run = where.copy("run")
     (where.own / "x.pth").write_bytes(b"\x80\x02}.")
